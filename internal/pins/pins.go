@@ -1,0 +1,37 @@
+//go:build pins
+
+package pins
+
+import (
+	_ "github.com/alecthomas/kingpin/v2"
+	_ "github.com/coreos/go-systemd/v22/dbus"
+	_ "github.com/godbus/dbus/v5"
+	_ "github.com/godbus/dbus/v5/introspect"
+	_ "github.com/google/go-eventlog/register"
+	_ "github.com/google/go-eventlog/tcg"
+	_ "github.com/google/go-tpm/tpm2"
+	_ "github.com/google/go-tpm/tpm2/transport/linuxtpm"
+	_ "github.com/google/go-tpm/tpm2/transport/linuxudstpm"
+	_ "github.com/hashicorp/hcl"
+	_ "github.com/pelletier/go-toml/v2"
+	_ "github.com/prometheus/client_golang/prometheus/collectors/version"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/prometheus/client_golang/prometheus/testutil"
+	_ "github.com/prometheus/common/config"
+	_ "github.com/prometheus/common/expfmt"
+	_ "github.com/prometheus/common/model"
+	_ "github.com/prometheus/common/promslog/flag"
+	_ "github.com/prometheus/common/version"
+	_ "github.com/prometheus/exporter-toolkit/web/kingpinflag"
+	_ "github.com/smallstep/pkcs7"
+	_ "github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	_ "github.com/spiffe/go-spiffe/v2/spiffeid"
+	_ "github.com/spiffe/go-spiffe/v2/workloadapi"
+	_ "go.yaml.in/yaml/v2"
+	_ "go.yaml.in/yaml/v3"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "google.golang.org/grpc"
+	_ "google.golang.org/grpc/health/grpc_health_v1"
+	_ "google.golang.org/protobuf/proto"
+)
