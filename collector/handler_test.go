@@ -1,0 +1,145 @@
+package collector
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestScrapeTimeout(t *testing.T) {
+	tests := []struct {
+		name   string
+		header string
+		want   time.Duration
+	}{
+		{"none", "", 8 * time.Second},
+		{"usual", "10", 9500 * time.Millisecond},
+		{"fraction", "2.5", 2 * time.Second},
+		{"shorter than the offset", "0.2", 100 * time.Millisecond},
+		{"zero", "0", 8 * time.Second},
+		{"negative", "-3", 8 * time.Second},
+		{"not a number", "NaN", 8 * time.Second},
+		{"text", "soon", 8 * time.Second},
+		{"endless", "+Inf", maxTimeout - 500*time.Millisecond},
+		{"absurd", "1e300", maxTimeout - 500*time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := scrapeTimeout(tt.header, 8*time.Second, 500*time.Millisecond); got != tt.want {
+				t.Errorf("scrapeTimeout(%q): got %v, want %v", tt.header, got, tt.want)
+			}
+		})
+	}
+}
+
+func handlerOf(collectors map[string]Collector, maxRequests int) http.Handler {
+	return NewHandler(NewSet(setQuiet(), collectors), HandlerOptions{
+		Timeout: 5 * time.Second, TimeoutOffset: 500 * time.Millisecond, MaxRequests: maxRequests,
+		Process: prometheus.NewRegistry(), Logger: setQuiet(),
+	})
+}
+
+func TestHandlerObeysTheScrapersTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := handlerOf(map[string]Collector{
+			"slow": setCollector(func(ctx context.Context, _ chan<- prometheus.Metric) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}),
+			"well": setCollector(func(_ context.Context, ch chan<- prometheus.Metric) error {
+				gauge(ch, setDesc, 1, "well")
+				return nil
+			}),
+		}, 0)
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
+		request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", "2")
+		begin := time.Now()
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		// 2 s less the offset, less the tenth that the collector hands over in.
+		if got, want := time.Since(begin), 1350*time.Millisecond; got != want {
+			t.Errorf("served after %v, want %v", got, want)
+		}
+		for _, want := range []string{
+			`attestation_scrape_collector_success{collector="slow"} 0`,
+			`attestation_scrape_collector_success{collector="well"} 1`,
+			`attestation_test_value{item="well"} 1`,
+		} {
+			if !strings.Contains(answer.Body.String(), want+"\n") {
+				t.Errorf("exposition lacks %s:\n%s", want, answer.Body)
+			}
+		}
+	})
+}
+
+func TestHandlerMaxRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		handler := handlerOf(map[string]Collector{
+			"waiting": setCollector(func(context.Context, chan<- prometheus.Metric) error {
+				<-release
+				return nil
+			}),
+		}, 2)
+		codes := make(chan int, 3)
+		get := func() {
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
+			codes <- answer.Code
+		}
+		go get()
+		go get()
+		synctest.Wait()
+		get()
+		if got := <-codes; got != http.StatusServiceUnavailable {
+			t.Errorf("the third scrape at once: got %d, want 503", got)
+		}
+		close(release)
+		for range 2 {
+			if got := <-codes; got != http.StatusOK {
+				t.Errorf("a scrape within the limit: got %d, want 200", got)
+			}
+		}
+		get()
+		if got := <-codes; got != http.StatusOK {
+			t.Errorf("a scrape after the others: got %d, want 200", got)
+		}
+	})
+}
+
+func TestHandlerUnknownCollector(t *testing.T) {
+	handler := handlerOf(map[string]Collector{
+		"known": setCollector(func(context.Context, chan<- prometheus.Metric) error { return nil }),
+	}, 0)
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics?collect[]=other", http.NoBody))
+	if answer.Code != http.StatusBadRequest {
+		t.Errorf("got %d, want 400", answer.Code)
+	}
+	if got, want := answer.Body.String(), "no enabled collector \"other\", there are [\"known\"]\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// One collector that sends the same series twice loses the double, not the page.
+func TestHandlerSurvivesDoubleSeries(t *testing.T) {
+	handler := handlerOf(map[string]Collector{
+		"doubling": setCollector(func(_ context.Context, ch chan<- prometheus.Metric) error {
+			gauge(ch, setDesc, 1, "same")
+			gauge(ch, setDesc, 2, "same")
+			gauge(ch, setDesc, 3, "other")
+			return nil
+		}),
+	}, 0)
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
+	if answer.Code != http.StatusOK || !strings.Contains(answer.Body.String(), `attestation_test_value{item="other"} 3`) {
+		t.Errorf("got %d:\n%s", answer.Code, answer.Body)
+	}
+}
