@@ -1,0 +1,95 @@
+package certs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+)
+
+// maxCertificateFile bounds a file of certificates, in bytes. The authorities that
+// a distribution trusts take a quarter of it.
+const maxCertificateFile = 1 << 20
+
+// Config names what a Source reads.
+type Config struct {
+	Files     []File // patterns
+	Chains    []Chain
+	Endpoints []Endpoint
+}
+
+// A Source reads certificates. It remembers what the next reading should not have
+// to do again, and which files it has seen.
+type Source struct {
+	files  []File
+	chains []Chain
+	probes []*probe
+	prober *prober
+
+	turn  chan struct{} // held by the reading that uses what follows
+	cache *cache[contents]
+	seen  sightings
+	log   failureLog
+}
+
+// NewSource returns an error for a configuration that no reading can fulfil. When
+// something begins to fail or works again, that is written to logger.
+func NewSource(logger *slog.Logger, config Config) (*Source, error) {
+	s := &Source{
+		prober: newProber(),
+		turn:   make(chan struct{}, 1),
+		cache:  newCache(maxCertificateFile, contentsOf),
+		seen:   sightings{},
+		log:    newFailureLog(logger),
+	}
+	for _, f := range config.Files {
+		if _, err := filepath.Match(f.Path, ""); err != nil {
+			return nil, fmt.Errorf("file pattern %q: %w", f.Path, err)
+		}
+		s.files = append(s.files, f)
+	}
+	for _, c := range config.Chains {
+		c.File, c.CAFile = filepath.Clean(c.File), filepath.Clean(c.CAFile)
+		if slices.ContainsFunc(s.chains, func(o Chain) bool { return o.File == c.File && o.CAFile == c.CAFile }) {
+			return nil, fmt.Errorf("chain %s:%s is given twice", c.File, c.CAFile)
+		}
+		s.chains = append(s.chains, c)
+	}
+	for _, e := range config.Endpoints {
+		if slices.ContainsFunc(s.probes, func(o *probe) bool { return o.endpoint.Name() == e.Name() }) {
+			return nil, fmt.Errorf("endpoint %s is given twice", e.Name())
+		}
+		if e.CAFile != "" {
+			e.CAFile = filepath.Clean(e.CAFile)
+		}
+		s.probes = append(s.probes, &probe{endpoint: e})
+	}
+	return s, nil
+}
+
+// Read reads the files that changed, looks at the endpoints that are due, and
+// returns what it has when ctx ends. It returns ErrAbsent where nothing is
+// configured but what is optional, and nothing of that is there.
+func (s *Source) Read(ctx context.Context) (Reading, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return Reading{}, fmt.Errorf("wait for an earlier reading: %w", ctx.Err())
+	}
+	r := round{
+		source:   s,
+		loads:    make(map[string]*loaded, len(s.seen)),
+		findings: make(map[what]Load, len(s.seen)),
+	}
+	running := r.beginProbes(ctx)
+	err := r.readFiles(ctx)
+	r.endProbes(ctx, running)
+
+	reading := r.reading()
+	if err == nil && len(s.probes) == 0 && len(reading.Loads) == 0 {
+		return reading, ErrAbsent
+	}
+	return reading, err
+}
