@@ -1,0 +1,97 @@
+# attestation_exporter: `make help` lists what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+export CGO_ENABLED ?= 0
+
+NAME     := attestation_exporter
+VERSION  := $(shell cat VERSION)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BRANCH   := $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
+# The commit's own time, so that two builds of one commit are one binary.
+DATE     := $(shell git log -1 --format=%cd --date=format:%Y%m%d-%H:%M:%S 2>/dev/null || echo unknown)
+V        := github.com/prometheus/common/version
+LDFLAGS  := -s -w -X $(V).Version=$(VERSION) -X $(V).Revision=$(REVISION) -X $(V).Branch=$(BRANCH) -X $(V).BuildUser=make -X $(V).BuildDate=$(DATE)
+
+# Where the real parts stand up by script, for `make conformance`.
+LAB_DIR ?= $(abspath ../shared/lab)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the static binary
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(NAME) .
+
+.PHONY: tools
+tools: ## Install what the tests need, and name it
+	@.ci/tools swtpm swtpm_setup tpm2 dbus-daemon openssl prometheus promtool alertmanager amtool gotestsum
+
+.PHONY: test
+test: lint check-rules test-race test-e2e check-metrics ## Everything that CI runs
+
+.PHONY: test-race
+test-race: tools ## Unit tests with the race detector, fuzz seeds included
+	@.ci/tools gcc
+	CGO_ENABLED=1 gotestsum --format pkgname-and-test-fails -- -race -timeout 10m $$(go list ./... | grep -v /internal/tower$$)
+
+.PHONY: test-e2e
+test-e2e: tools build ## The miniature Tower end to end: faults in, notifications out
+	gotestsum --format testname -- -count=1 -timeout 15m ./internal/tower
+
+.PHONY: lint
+lint: ## golangci-lint, formatting, go.mod, words that must not stand here
+	@.ci/tools golangci-lint
+	golangci-lint run ./...
+	go mod tidy -diff
+	@! git grep -nI 'Insecure''SkipVerify' -- . || { echo 'lint: verification can not be switched off anywhere' >&2; exit 1; }
+
+.PHONY: check-rules
+check-rules: ## promtool and amtool on rules, their tests and the Alertmanager example
+	@.ci/tools promtool amtool
+	promtool check rules rules/*.rules.yml
+	promtool test rules rules/*.test.yml
+	amtool check-config alertmanager/alertmanager.yml
+
+.PHONY: check-metrics
+check-metrics: tools build ## promtool check metrics on the whole exposition of the demo's host
+	go run ./internal/demo metrics > .build/metrics.txt
+	promtool check metrics < .build/metrics.txt
+
+.PHONY: bench
+bench: tools build ## Benchmarks, and a scrape beside node_exporter's
+	@.ci/tools node_exporter
+	go test -run '^$$' -bench . -benchmem ./...
+	go run ./internal/demo bench
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser, FUZZTIME (30s) each
+	.ci/fuzz $${FUZZTIME:-30s}
+
+.PHONY: demo
+demo: tools build ## A miniature Tower on loopback: exporter, Prometheus, Alertmanager; Ctrl-C ends it
+	go run ./internal/demo up
+
+.PHONY: demo-break
+demo-break: ## Break something in the running demo: FAULT=pcr7; without FAULT it lists them
+	@go run ./internal/demo break $(FAULT)
+
+.PHONY: demo-mend
+demo-mend: ## Undo a fault: FAULT=pcr7, or all of them
+	@go run ./internal/demo mend $(FAULT)
+
+.PHONY: demo-stop
+demo-stop: ## Stop a demo that runs in another terminal
+	@go run ./internal/demo stop
+
+.PHONY: conformance
+conformance: tools build ## The same tests against the real parts in LAB_DIR
+	LAB_DIR=$(LAB_DIR) .ci/conformance
+
+.PHONY: clean
+clean: ## Remove what make built, the tools included
+	rm -rf $(NAME) .build .demo .tools

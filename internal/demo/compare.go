@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"funlab.casa/attestation_exporter/internal/tower"
+	"funlab.casa/attestation_exporter/internal/tower/child"
+)
+
+const (
+	rounds     = 10
+	perRound   = 50
+	peerListen = "127.0.0.1:10248"
+)
+
+// A contender is an exporter whose scrapes are timed.
+type contender struct {
+	name, url, binary string
+
+	durations []time.Duration
+	cpu       float64 // seconds, over all timed scrapes
+	body      []byte
+}
+
+// compare times scrapes of the Tower's host and of node_exporter on this machine,
+// in turns, and prints a table.
+func compare(ctx context.Context, options tower.Options, out io.Writer) error {
+	options.Day = 24 * time.Hour
+	t, err := tower.Start(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	peer, stop, err := startPeer()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	contenders := []*contender{
+		{name: "attestation_exporter", url: t.ExporterURL + "/metrics", binary: options.Exporter},
+		peer,
+	}
+	for range rounds {
+		for _, c := range contenders {
+			if err := c.round(ctx); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+	}
+	fmt.Fprintf(out, "\n%d scrapes each, %d in a row, in turns:\n\n", rounds*perRound, perRound)
+	fmt.Fprintln(out, "| exporter | p50 | p99 | CPU a scrape | series | resident memory | binary |")
+	fmt.Fprintln(out, "| --- | --- | --- | --- | --- | --- | --- |")
+	for _, c := range contenders {
+		row, err := c.row()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, row)
+	}
+	return nil
+}
+
+// startPeer runs node_exporter with its defaults.
+func startPeer() (*contender, func(), error) {
+	binary, err := exec.LookPath("prometheus-node-exporter")
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: `make bench` unpacks it", err)
+	}
+	process, err := child.Start(exec.Command(binary, "--web.listen-address="+peerListen, "--log.level=error")) //nolint:noctx // It is stopped by the function returned.
+	if err != nil {
+		return nil, nil, err
+	}
+	return &contender{name: "node_exporter", url: "http://" + peerListen + "/metrics", binary: binary}, process.Stop, nil
+}
+
+// round times scrapes over one kept connection, as Prometheus does it, after one
+// that isn't counted.
+func (c *contender) round(ctx context.Context) error {
+	client := &http.Transport{}
+	defer client.CloseIdleConnections()
+	if err := c.warm(ctx, client); err != nil {
+		return err
+	}
+	before, err := sample(c.body, "process_cpu_seconds_total")
+	if err != nil {
+		return err
+	}
+	for range perRound {
+		begin := time.Now()
+		if c.body, err = get(ctx, client, c.url); err != nil {
+			return err
+		}
+		c.durations = append(c.durations, time.Since(begin))
+	}
+	after, err := sample(c.body, "process_cpu_seconds_total")
+	c.cpu += after - before
+	return err
+}
+
+// warm scrapes once, and waits for a contender that doesn't listen yet.
+func (c *contender) warm(ctx context.Context, client http.RoundTripper) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var err error
+		if c.body, err = get(ctx, client, c.url); err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (c *contender) row() (string, error) {
+	slices.Sort(c.durations)
+	n := len(c.durations)
+	binary, err := os.Stat(c.binary)
+	if err != nil {
+		return "", err
+	}
+	resident, err := sample(c.body, "process_resident_memory_bytes")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("| %s | %.2f ms | %.2f ms | %.2f ms | %d | %.1f MB | %.1f MB |",
+		c.name, milliseconds(c.durations[n/2]), milliseconds(c.durations[n*99/100]), c.cpu*1000/float64(n),
+		series(c.body), resident/1e6, float64(binary.Size())/1e6), nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func series(exposition []byte) int {
+	n := 0
+	for line := range bytes.Lines(exposition) {
+		if !bytes.HasPrefix(line, []byte("#")) {
+			n++
+		}
+	}
+	return n
+}
+
+// sample returns the value of a metric without labels.
+func sample(exposition []byte, metric string) (float64, error) {
+	lines := bufio.NewScanner(bytes.NewReader(exposition))
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), metric+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("no metric %s", metric)
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"funlab.casa/attestation_exporter/internal/tower"
+)
+
+const (
+	// demoDay is long enough to read a page of a certificate's life, and short
+	// enough to see it renewed.
+	demoDay = 10 * time.Minute
+	// demoFaster turns 15 seconds between scrapes into one, and 15 minutes of
+	// patience into one minute.
+	demoFaster = 15
+)
+
+// show runs a Tower until ctx ends or somebody stops it, and tells on out what
+// happens.
+func show(ctx context.Context, options tower.Options, out io.Writer) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	options.Day, options.Faster, options.Watched = demoDay, demoFaster, true
+	// Notifications come from another goroutine than the rest of what is said.
+	var mu sync.Mutex
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(out, format+"\n", args...)
+	}
+	options.Notify = func(n tower.Notification) { say("%s", n.Line()) }
+
+	say("Starting a miniature Tower in %s: a software TPM, certificates, a trust bundle, timers; then what watches them.", options.Dir)
+	t, err := tower.Start(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		t.Close()
+		say("Stopped. Nothing runs any more; logs are in %s/log.", options.Dir)
+	}()
+	if err := t.Serve(ctx, stop); err != nil {
+		return err
+	}
+	say(`
+  exporter      %s/metrics
+  Prometheus    %s/alerts
+  Alertmanager  %s
+
+A day of the deployment's lasts %v here, and every wait of the rules is %d times shorter: see %s/prometheus/rules.
+Try in another terminal:
+
+  make demo-break FAULT=pcr7     somebody extends PCR 7 while the host runs
+  make demo-break                lists what else can be broken
+  make demo-mend                 mends everything
+  make demo-stop                 or Ctrl-C here
+
+Notifications, as Alertmanager delivers them (the first is the watchdog, which always fires):
+`, t.ExporterURL, t.PrometheusURL, t.AlertmanagerURL, demoDay, demoFaster, options.Dir)
+	<-ctx.Done()
+	return nil
+}
+
+func listFaults(out io.Writer) {
+	fmt.Fprintln(out, "make demo-break FAULT=…, and the alerts to wait for:")
+	for _, fault := range tower.Faults() {
+		fmt.Fprintf(out, "  %-14s %s\n  %-14s   %s\n", fault.Name, fault.What, "", strings.Join(fault.Alerts, ", then "))
+	}
+}

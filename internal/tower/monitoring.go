@@ -1,0 +1,210 @@
+package tower
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"funlab.casa/attestation_exporter/internal/tower/child"
+	"funlab.casa/attestation_exporter/internal/tower/scale"
+)
+
+// freeAddress returns preferred where nobody listens there, else a free port on
+// loopback.
+func freeAddress(ctx context.Context, preferred string) (string, error) {
+	for _, address := range []string{preferred, "127.0.0.1:0"} {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			continue
+		}
+		address = listener.Addr().String()
+		return address, listener.Close()
+	}
+	return "", fmt.Errorf("no free port on loopback, %s is taken too", preferred)
+}
+
+// startAlertmanager runs Alertmanager with the shipped configuration, whose
+// receivers all deliver here.
+func (t *Tower) startAlertmanager(ctx context.Context) error {
+	if !t.options.Watched {
+		return nil
+	}
+	box, err := newInbox(ctx, t.options.Notify)
+	if err != nil {
+		return err
+	}
+	t.inbox = box
+	t.onClose(box.close)
+	shipped, err := os.ReadFile(filepath.Join(t.options.Shipped, "alertmanager", "alertmanager.yml"))
+	if err != nil {
+		return err
+	}
+	config, err := scale.Alertmanager(shipped, t.options.Faster, box.url)
+	if err != nil {
+		return err
+	}
+	if err := replace(t.path("alertmanager", "alertmanager.yml"), config); err != nil {
+		return err
+	}
+	program, err := exec.LookPath("alertmanager")
+	if err != nil {
+		return fmt.Errorf("%w: `make tools` unpacks it", err)
+	}
+	address, err := freeAddress(ctx, "127.0.0.1:9093")
+	if err != nil {
+		return err
+	}
+	t.AlertmanagerURL = "http://" + address
+	alertmanager, err := t.program("alertmanager", nil, program,
+		"--config.file="+t.path("alertmanager", "alertmanager.yml"),
+		"--storage.path="+t.path("alertmanager", "data"),
+		"--web.listen-address="+address,
+		"--cluster.listen-address=")
+	if err != nil {
+		return err
+	}
+	t.onClose(alertmanager.Stop)
+	return answers(ctx, alertmanager, t.AlertmanagerURL+"/-/ready")
+}
+
+// startPrometheus runs Prometheus with the shipped rules, which differ in their
+// waits only.
+func (t *Tower) startPrometheus(ctx context.Context) error {
+	if !t.options.Watched {
+		return nil
+	}
+	program, err := exec.LookPath("prometheus")
+	if err != nil {
+		return fmt.Errorf("%w: `make tools` unpacks it", err)
+	}
+	files, err := filepath.Glob(filepath.Join(t.options.Shipped, "rules", "*.rules.yml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		faster, err := scale.Rules(content, t.options.Faster)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if err := replace(t.path("prometheus", "rules", filepath.Base(file)), faster); err != nil {
+			return err
+		}
+	}
+	config := fmt.Sprintf(prometheusConfig, t.interval(), t.interval(), t.interval(),
+		strings.TrimPrefix(t.AlertmanagerURL, "http://"), strings.TrimPrefix(t.ExporterURL, "http://"), hostInstance)
+	if err := replace(t.path("prometheus", "prometheus.yml"), []byte(config)); err != nil {
+		return err
+	}
+	address, err := freeAddress(ctx, "127.0.0.1:9090")
+	if err != nil {
+		return err
+	}
+	t.PrometheusURL = "http://" + address
+	args := []string{
+		"--config.file=" + t.path("prometheus", "prometheus.yml"),
+		"--storage.tsdb.path=" + t.path("prometheus", "data"),
+		"--web.listen-address=" + address,
+		"--rules.alert.resend-delay=" + t.interval().String(),
+	}
+	if assets := webAssets(program); assets != "" {
+		args = append(args, "--web.local-assets="+assets)
+	}
+	prometheus, err := t.program("prometheus", nil, program, args...)
+	if err != nil {
+		return err
+	}
+	t.onClose(prometheus.Stop)
+	return answers(ctx, prometheus, t.PrometheusURL+"/-/ready")
+}
+
+// interval is how often Prometheus scrapes and evaluates: 15 s, made faster like
+// everything else, but whole seconds.
+func (t *Tower) interval() time.Duration {
+	return max(time.Duration(float64(15*time.Second)/t.options.Faster).Round(time.Second), time.Second)
+}
+
+// hostInstance is the host's name in the deployment. Prometheus says it instead of
+// the loopback address, as an operator's file_sd would.
+const hostInstance = "spire.funlab.casa:10247"
+
+const prometheusConfig = `global:
+  scrape_interval: %s
+  scrape_timeout: %s
+  evaluation_interval: %s
+rule_files: [rules/*.yml]
+alerting:
+  alertmanagers:
+    - static_configs:
+        - targets: [%q]
+scrape_configs:
+  - job_name: attestation_exporter
+    static_configs:
+      - targets: [%q]
+        labels:
+          instance: %s
+`
+
+// program starts a program of the Tower with a log file of its own and ends it
+// with the Tower.
+func (t *Tower) program(name string, environment []string, path string, args ...string) (*child.Process, error) {
+	log, err := os.OpenFile(filepath.Join(t.dir, "log", name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(path, args...) //nolint:noctx // It outlives the call that starts it, and is stopped in order by Close.
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), environment...)
+	return child.Start(cmd)
+}
+
+// answers waits until url says 200, the program ends, or ctx does.
+func answers(ctx context.Context, program *child.Process, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		if answer, err := http.DefaultTransport.RoundTrip(request); err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-program.Done():
+			return fmt.Errorf("it ended before it answered %s: %w", url, program.Err())
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", url, ctx.Err())
+		}
+	}
+}
+
+// webAssets is where the pages of an unpacked Prometheus are; empty where they
+// are in the place that it was built with.
+func webAssets(prometheus string) string {
+	resolved, err := filepath.EvalSymlinks(prometheus)
+	if err != nil {
+		return ""
+	}
+	assets := filepath.Join(filepath.Dir(resolved), "..", "share", "prometheus", "web")
+	if _, err := os.Stat(assets); err != nil || strings.HasPrefix(filepath.Clean(assets), "/usr/share/") {
+		return ""
+	}
+	return filepath.Clean(assets)
+}

@@ -1,0 +1,177 @@
+package tower
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is how long a notification may take: the longest wait in the rules,
+// 15 minutes, made shorter, and the whole life of a certificate.
+const (
+	testFaster = 30
+	testDay    = 90 * time.Second
+	patience   = 3 * time.Minute
+)
+
+func startWatched(t *testing.T) *Tower {
+	t.Helper()
+	shipped, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "tower") //nolint:usetesting // Unix sockets have short names, and t.TempDir's are long.
+	if err != nil {
+		t.Fatal(err)
+	}
+	tower, err := Start(t.Context(), Options{
+		Dir: dir, Exporter: filepath.Join(shipped, "attestation_exporter"), Shipped: shipped,
+		Day: testDay, Faster: testFaster, Watched: true, Log: t.Output(),
+	})
+	if err != nil {
+		t.Fatalf("%v (`make test-e2e` builds and unpacks what it needs)", err)
+	}
+	t.Cleanup(func() {
+		tower.Close()
+		if t.Failed() {
+			t.Logf("logs are in %s", dir)
+			return
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return tower
+}
+
+// TestFaults puts faults into a running Tower and holds what Alertmanager delivers
+// against what each fault says: those alerts, in that order, nothing else, and all
+// of them resolved once the fault is mended.
+func TestFaults(t *testing.T) {
+	tower := startWatched(t)
+	await(t, tower, "the watchdog", func(all []Notification) bool { return len(all) > 0 })
+	if all, _ := tower.Received(); all[0].Alert() != "AttestationWatchdog" || len(all) != 1 {
+		t.Fatalf("a healthy Tower sent %v, want the watchdog alone", names(all))
+	}
+
+	// Faults that wait for a certificate to run out go together.
+	for _, together := range [][]string{
+		{"pcr7"}, {"tpm-wedged"}, {"host-gone"}, {"kernel"}, {"chain"}, {"half-written"}, {"renewal", "bundle-timer"},
+	} {
+		t.Run(strings.Join(together, "+"), func(t *testing.T) {
+			before, _ := tower.Received()
+			news := func(all []Notification) []Notification { return all[len(before):] }
+			var want [][]string
+			for _, name := range together {
+				fault, err := faultNamed(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, fault.Alerts)
+				if err := tower.Break(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			broken := time.Now()
+			for _, alerts := range want {
+				for _, alert := range alerts {
+					await(t, tower, alert, func(all []Notification) bool {
+						return slices.Contains(names(firing(news(all))), alert)
+					})
+					t.Logf("%s arrived %.0f s after the fault", alert, time.Since(broken).Seconds())
+				}
+			}
+			if err := tower.Mend(t.Context(), Everything); err != nil {
+				t.Fatal(err)
+			}
+			mended := time.Now()
+			await(t, tower, "the end of all alerts", func(all []Notification) bool { return len(open(news(all))) == 0 })
+			t.Logf("all resolved %.0f s after mending", time.Since(mended).Seconds())
+
+			all, _ := tower.Received()
+			for _, n := range news(all) {
+				t.Log(n.Line())
+				for _, label := range []string{"host", "severity", "layer"} {
+					if n.Labels[label] == "" {
+						t.Errorf("%s has no label %s", n.Alert(), label)
+					}
+				}
+				for _, annotation := range []string{"summary", "description", "runbook_url"} {
+					if text := n.Annotations[annotation]; text == "" || strings.Contains(text, "error") || strings.Contains(text, "no value") {
+						t.Errorf("%s has the annotation %s %q", n.Alert(), annotation, text)
+					}
+				}
+				if got, want := n.Labels["host"], "spire.funlab.casa"; got != want {
+					t.Errorf("%s: got host %q, want %q", n.Alert(), got, want)
+				}
+			}
+			got := names(firing(news(all)))
+			if sorted, wanted := slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(slices.Concat(want...))); !slices.Equal(sorted, wanted) {
+				t.Errorf("notifications: got %v, want %v", got, want)
+			}
+			for _, alerts := range want {
+				inOrder := slices.DeleteFunc(slices.Clone(got), func(name string) bool { return !slices.Contains(alerts, name) })
+				if !slices.Equal(inOrder, alerts) {
+					t.Errorf("order: got %v, want %v", inOrder, alerts)
+				}
+			}
+		})
+	}
+}
+
+// await waits until the notifications satisfy enough.
+func await(t *testing.T, tower *Tower, what string, enough func([]Notification) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		all, more := tower.Received()
+		if enough(all) {
+			return
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			var lines []string
+			for _, n := range all {
+				lines = append(lines, n.Line())
+			}
+			t.Fatalf("no sign of %s within %v; so far:\n%s", what, patience, strings.Join(lines, "\n"))
+		}
+	}
+}
+
+func firing(all []Notification) []Notification {
+	return slices.DeleteFunc(slices.Clone(all), func(n Notification) bool { return n.Status != "firing" })
+}
+
+// names are the alerts' names in the order of their first appearance.
+func names(all []Notification) []string {
+	var seen []string
+	for _, n := range all {
+		if !slices.Contains(seen, n.Alert()) {
+			seen = append(seen, n.Alert())
+		}
+	}
+	return seen
+}
+
+// open are the alerts that fire still.
+func open(all []Notification) []string {
+	state := map[string]string{}
+	for _, n := range all {
+		state[fmt.Sprint(n.Labels)] = n.Status
+	}
+	var still []string
+	for key, status := range state {
+		if status == "firing" {
+			still = append(still, key)
+		}
+	}
+	return still
+}
