@@ -16,8 +16,9 @@ const (
 	// enough to see it renewed.
 	demoDay = 10 * time.Minute
 	// demoFaster turns 15 seconds between scrapes into one, and 15 minutes of
-	// patience into one minute.
-	demoFaster = 15
+	// patience into one minute; demoDeliverFaster the digest's 5 minutes into 5
+	// seconds.
+	demoFaster, demoDeliverFaster = 15, 60
 )
 
 // show runs a Tower until ctx ends or somebody stops it, and tells on out what
@@ -25,7 +26,8 @@ const (
 func show(ctx context.Context, options tower.Options, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	options.Day, options.Faster, options.Watched = demoDay, demoFaster, true
+	options.Day, options.Watched = demoDay, true
+	options.Faster, options.DeliverFaster = demoFaster, demoDeliverFaster
 	// Notifications come from another goroutine than the rest of what is said.
 	var mu sync.Mutex
 	say := func(format string, args ...any) {

@@ -45,7 +45,7 @@ func (t *Tower) startAlertmanager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config, err := scale.Alertmanager(shipped, t.options.Faster, box.url)
+	config, err := scale.Alertmanager(shipped, t.options.DeliverFaster, box.url)
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,10 @@ import (
 // patience is how long a notification may take: the longest wait in the rules,
 // 15 minutes, made shorter, and the whole life of a certificate.
 const (
-	testFaster = 30
-	testDay    = 90 * time.Second
-	patience   = 3 * time.Minute
+	testFaster        = 30
+	testDeliverFaster = 300
+	testDay           = 90 * time.Second
+	patience          = 3 * time.Minute
 )
 
 func startWatched(t *testing.T) *Tower {
@@ -31,7 +32,7 @@ func startWatched(t *testing.T) *Tower {
 	}
 	tower, err := Start(t.Context(), Options{
 		Dir: dir, Exporter: filepath.Join(shipped, "attestation_exporter"), Shipped: shipped,
-		Day: testDay, Faster: testFaster, Watched: true, Log: t.Output(),
+		Day: testDay, Faster: testFaster, DeliverFaster: testDeliverFaster, Watched: true, Log: t.Output(),
 	})
 	if err != nil {
 		t.Fatalf("%v (`make test-e2e` builds and unpacks what it needs)", err)
