@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"funlab.casa/attestation_exporter/internal/tower/child"
 )
 
 const (
@@ -60,7 +62,7 @@ const stopWithin = 2 * time.Second
 type Bus struct {
 	address string
 	stop    context.CancelFunc
-	exited  chan struct{} // closed when the daemon has gone
+	exited  <-chan struct{} // closed when the daemon has gone
 	conn    *dbus.Conn
 
 	mu    sync.Mutex
@@ -87,7 +89,7 @@ func Start(ctx context.Context, dir string) (*Bus, error) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, configuration, escaped), 0o600); err != nil {
 		return nil, fmt.Errorf("start a D-Bus daemon: %w", err)
 	}
-	b := &Bus{units: map[string]unit{}, exited: make(chan struct{})}
+	b := &Bus{units: map[string]unit{}}
 	if err := b.runDaemon(ctx, config); err != nil {
 		return nil, fmt.Errorf("start a D-Bus daemon: %w", err)
 	}
@@ -106,13 +108,12 @@ func (b *Bus) runDaemon(ctx context.Context, config string) error {
 		"--print-address=1", "--config-file="+config)
 	daemon.Cancel = func() error { return daemon.Process.Signal(syscall.SIGTERM) }
 	daemon.WaitDelay = stopWithin
-	// Should this process be killed, nothing of it shall stay behind.
-	daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	var complaint strings.Builder
 	daemon.Stderr = &complaint
 	stdout, err := daemon.StdoutPipe()
+	var process *child.Process
 	if err == nil {
-		err = daemon.Start()
+		process, err = child.Start(daemon)
 	}
 	if err != nil {
 		b.stop()
@@ -121,12 +122,9 @@ func (b *Bus) runDaemon(ctx context.Context, config string) error {
 		}
 		return err
 	}
-	line, readErr := bufio.NewReader(stdout).ReadString('\n')
-	go func() {
-		defer close(b.exited)
-		_ = daemon.Wait() // It ends by a signal, which is no news.
-	}()
-	if readErr != nil {
+	b.exited = process.Done()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
 		b.Close()
 		return fmt.Errorf("it ended before it listened: %s", strings.TrimSpace(complaint.String()))
 	}
