@@ -72,11 +72,11 @@ func TestRulesReadWhatIsThere(t *testing.T) {
 // without the values that it compares labels with, and the templates of its
 // annotations without addresses.
 func queries(r rule) string {
-	text := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(r.Expr, `""`)
+	texts := []string{regexp.MustCompile(`"[^"]*"`).ReplaceAllString(r.Expr, `""`)}
 	for _, annotation := range r.Annotations {
-		text += "\n" + regexp.MustCompile(`https://\S+`).ReplaceAllString(annotation, "")
+		texts = append(texts, regexp.MustCompile(`https://\S+`).ReplaceAllString(annotation, ""))
 	}
-	return text
+	return strings.Join(texts, "\n")
 }
 
 // exported returns the metrics that the collectors declare, with their labels.

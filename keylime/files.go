@@ -1,0 +1,133 @@
+package keylime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"funlab.casa/attestation_exporter/failure"
+)
+
+// Files finds Keylime's configuration where Keylime does (keylime/config.py, and the
+// Rust agent's config/base.rs).
+type Files struct {
+	// Root is put in front of /etc and /usr/etc; empty is the system's own root.
+	Root string
+	// LookupEnv finds the KEYLIME_* names that Keylime itself heeds; nil finds none.
+	LookupEnv func(name string) (string, bool)
+}
+
+// A value is one setting and where it came from, for errors that mustn't quote it.
+type value struct {
+	text string
+	from string // file:line, file, or the name of the environment variable
+}
+
+// values holds the settings of one component by key: those of an allow-list.
+type values map[string]value
+
+// A parse takes the allowed keys of a section out of a configuration file. Nothing
+// else of the text leaves it, neither in values nor in errors.
+type parse func(path string, text []byte, section string, allowed []string) (values, error)
+
+// python reads the configuration of one of the Python components: the first base
+// file there is, and the snippets of both folders on top.
+func (f Files) python(component string, allowed []string) (values, error) {
+	base := slices.DeleteFunc([]string{f.etc(component), f.usrEtc(component)}, func(path string) bool {
+		_, err := os.Stat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if len(base) == 0 {
+		return f.merge(component, nil, parseINI, allowed)
+	}
+	paths, err := withSnippets(base[:1], f.usrEtc(component)+".d", f.etc(component)+".d")
+	if err != nil {
+		return nil, err
+	}
+	return f.merge(component, paths, parseINI, allowed)
+}
+
+// rust reads the configuration of the agent: everything there is, what is under /etc
+// on top of what the distribution ships.
+func (f Files) rust(allowed []string) (values, error) {
+	const component = "agent"
+	var paths []string
+	for _, base := range []string{f.usrEtc(component), f.etc(component)} {
+		if _, err := os.Stat(base); !errors.Is(err, fs.ErrNotExist) {
+			paths = append(paths, base)
+		}
+		var err error
+		if paths, err = withSnippets(paths, base+".d"); err != nil {
+			return nil, err
+		}
+	}
+	return f.merge(component, paths, parseTOML, allowed)
+}
+
+func (f Files) etc(component string) string {
+	return filepath.Join(f.Root, "/etc/keylime", component+".conf")
+}
+
+func (f Files) usrEtc(component string) string {
+	return filepath.Join(f.Root, "/usr/etc/keylime", component+".conf")
+}
+
+// withSnippets appends the regular files of the folders, each sorted by name.
+func withSnippets(paths []string, folders ...string) ([]string, error) {
+	for _, folder := range folders {
+		entries, err := os.ReadDir(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("look for snippets: %w", err)
+		}
+		for _, entry := range entries {
+			path := filepath.Join(folder, entry.Name())
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				paths = append(paths, path)
+			}
+		}
+	}
+	return paths, nil
+}
+
+// merge parses paths in order, later ones winning, and the environment over all. A
+// file named by KEYLIME_<COMPONENT>_CONFIG stands in for all of paths.
+func (f Files) merge(component string, paths []string, parse parse, allowed []string) (values, error) {
+	prefix := "KEYLIME_" + strings.ToUpper(component) + "_"
+	if path, ok := f.env(prefix + "CONFIG"); ok && path != "" {
+		paths = []string{path}
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no %s: %w", f.etc(component), ErrAbsent)
+	}
+	merged := values{}
+	for _, path := range paths {
+		text, err := readBounded(path)
+		if err != nil {
+			return nil, fmt.Errorf("read Keylime's configuration: %w", err)
+		}
+		found, err := parse(path, text, component, allowed)
+		if err != nil {
+			return nil, failure.Wrap(failure.Malformed, err)
+		}
+		maps.Copy(merged, found)
+	}
+	for _, key := range allowed {
+		name := prefix + strings.ToUpper(key)
+		if text, ok := f.env(name); ok {
+			merged[key] = value{text: text, from: name}
+		}
+	}
+	return merged, nil
+}
+
+func (f Files) env(name string) (string, bool) {
+	if f.LookupEnv == nil {
+		return "", false
+	}
+	return f.LookupEnv(name)
+}

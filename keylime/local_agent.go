@@ -1,0 +1,177 @@
+package keylime
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"funlab.casa/attestation_exporter/certs"
+	"funlab.casa/attestation_exporter/failure"
+)
+
+// A LocalAgentReading is what can be seen of this host's agent from outside.
+type LocalAgentReading struct {
+	// ID is empty where it can't be known.
+	ID string
+	// Address is the host:port that was asked; empty in push mode, where nothing
+	// listens.
+	Address string
+	Up      bool
+	// Certificate is the one that the agent presents; nil where none came.
+	Certificate *certs.Certificate
+}
+
+// A LocalAgent reads this host's agent without an identity and without its TPM. Its
+// API would want a client certificate, each of which is an administrator to the
+// verifier, so none belongs on the hosts.
+type LocalAgent struct {
+	// Address is host:port; empty is what agent.conf says.
+	Address string
+	Files   Files
+	// EK returns the TPM's public endorsement key, SPIFFEID the id of this host's
+	// SPIRE agent. Either may be nil; each is asked only where agent.conf leaves the
+	// agent's id open.
+	EK       func(context.Context) (crypto.PublicKey, error)
+	SPIFFEID func(context.Context) (string, error)
+}
+
+// patienceForAgent is how long the agent may take to present its certificate: a host
+// under load, not a host elsewhere.
+const patienceForAgent = 5 * time.Second
+
+// Read asks the agent. The id is there also while the agent is silent.
+func (l *LocalAgent) Read(ctx context.Context) (LocalAgentReading, error) {
+	settings, err := l.Files.Agent()
+	if err != nil && (l.Address == "" || !errors.Is(err, ErrAbsent)) {
+		return LocalAgentReading{}, err
+	}
+	reading := LocalAgentReading{}
+	if err == nil {
+		reading.ID, err = l.id(ctx, settings.UUID)
+	} else {
+		settings, err = AgentSettings{TLS: true}, nil
+	}
+	if l.Address == "" && l.pushes() {
+		return reading, err
+	}
+	reading.Address = settings.Address
+	if l.Address != "" {
+		reading.Address = l.Address
+	}
+	certificate, probeErr := probe(ctx, reading.Address, settings.TLS)
+	if probeErr != nil {
+		return reading, errors.Join(fmt.Errorf("agent %s: %w", reading.Address, probeErr), err)
+	}
+	reading.Up, reading.Certificate = true, certificate
+	return reading, err
+}
+
+// pushes reports whether the agent enabled here is the one that pushes. No setting
+// tells: the two are programs that read the same file, and their units exclude each
+// other.
+func (l *LocalAgent) pushes() bool {
+	links, err := filepath.Glob(filepath.Join(l.Files.Root, "/etc/systemd/system/*.wants/keylime_push_model_agent.service"))
+	return err == nil && len(links) > 0
+}
+
+// id finds out the agent's id: the configured one, the one made from the EK where
+// the configuration says so, else the one by which SPIRE knows this host.
+func (l *LocalAgent) id(ctx context.Context, uuid string) (string, error) {
+	if id, ok := configuredID(uuid); ok {
+		return id, nil
+	}
+	if uuid == hashEK && l.EK != nil {
+		ek, err := l.EK(ctx)
+		if err != nil {
+			return "", fmt.Errorf("read the EK that the agent's id is made from: %w", err)
+		}
+		return IDFromEK(ek)
+	}
+	if l.SPIFFEID == nil {
+		return "", nil
+	}
+	spiffe, err := l.SPIFFEID(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read the SPIFFE ID that holds the agent's id: %w", err)
+	}
+	id, _ := IDFromSPIFFE(spiffe)
+	return id, nil
+}
+
+// probe asks for a sign of life: a certificate, or an answer to GET /version from an
+// agent without TLS.
+func probe(ctx context.Context, address string, encrypted bool) (*certs.Certificate, error) {
+	ctx, cancel := context.WithTimeout(ctx, patienceForAgent)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() //nolint:errcheck // Nothing was written.
+	if encrypted {
+		return presented(ctx, conn)
+	}
+	return nil, greet(ctx, conn, address)
+}
+
+// presented takes the certificate that comes with the server's first flight and ends
+// the handshake there. An empty pool trusts nobody, so verification always fails,
+// and it is the error that holds the certificate: an agent's is often signed by
+// itself, and nothing is sent to it that would need trust.
+func presented(ctx context.Context, conn net.Conn) (*certs.Certificate, error) {
+	client := tls.Client(conn, &tls.Config{
+		RootCAs:    x509.NewCertPool(),
+		ServerName: "agent.invalid",
+		MinVersion: tls.VersionTLS12,
+	})
+	err := client.HandshakeContext(ctx)
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) && len(unverified.UnverifiedCertificates) > 0 {
+		facts := certs.FactsOf(firstToEnd(unverified.UnverifiedCertificates))
+		return &facts, nil
+	}
+	if err == nil {
+		err = failure.Errorf(failure.TLS, "the handshake ended without a certificate")
+	}
+	return nil, fmt.Errorf("wait for the certificate: %w", tlsFailure(err))
+}
+
+func firstToEnd(chain []*x509.Certificate) *x509.Certificate {
+	first := chain[0]
+	for _, certificate := range chain[1:] {
+		if certificate.NotAfter.Before(first.NotAfter) {
+			first = certificate
+		}
+	}
+	return first
+}
+
+// greet asks an agent without TLS for its version, over conn. Any answer in HTTP is
+// a sign of life.
+func greet(ctx context.Context, conn net.Conn, address string) error {
+	transport := &http.Transport{
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		DisableKeepAlives: true,
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/version", nil)
+	if err != nil {
+		return fmt.Errorf("make a request: %w", err)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // Nothing was written.
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxSmall)); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}

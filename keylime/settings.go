@@ -1,0 +1,232 @@
+package keylime
+
+import (
+	"cmp"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"funlab.casa/attestation_exporter/failure"
+)
+
+const (
+	defaultVerifierID = "default"
+	defaultDir        = "/var/lib/keylime"
+)
+
+// VerifierSettings is what verifier.conf says.
+type VerifierSettings struct {
+	URL           url.URL
+	ID            string        // uuid
+	QuoteInterval time.Duration // 0 where it isn't set
+	// Certificates are the files of its own certificates and of those it trusts.
+	Certificates []string
+}
+
+// Verifier reads verifier.conf; ErrAbsent says that there is none.
+func (f Files) Verifier() (VerifierSettings, error) {
+	found, err := f.python("verifier", []string{
+		"uuid", "ip", "port", "quote_interval",
+		"tls_dir", "server_cert", "client_cert", "trusted_client_ca", "trusted_server_ca",
+	})
+	if err != nil {
+		return VerifierSettings{}, err
+	}
+	target, err := found.url("ip", "port", "8881", f.tenant("verifier_ip"))
+	if err != nil {
+		return VerifierSettings{}, err
+	}
+	interval, err := found.seconds("quote_interval")
+	if err != nil {
+		return VerifierSettings{}, err
+	}
+	return VerifierSettings{
+		URL:           target,
+		ID:            found.text("uuid", defaultVerifierID),
+		QuoteInterval: interval,
+		Certificates: f.certificates(found, f.tlsDir(found, "cv_ca"), map[string]string{
+			"server_cert": "server-cert.crt", "client_cert": "client-cert.crt",
+		}, "trusted_client_ca", "trusted_server_ca"),
+	}, nil
+}
+
+// RegistrarSettings is what registrar.conf says.
+type RegistrarSettings struct {
+	URL          url.URL // of the TLS port: the plain one lists nobody
+	Certificates []string
+}
+
+// Registrar reads registrar.conf; ErrAbsent says that there is none.
+func (f Files) Registrar() (RegistrarSettings, error) {
+	found, err := f.python("registrar", []string{"ip", "tls_port", "tls_dir", "server_cert", "trusted_client_ca"})
+	if err != nil {
+		return RegistrarSettings{}, err
+	}
+	target, err := found.url("ip", "tls_port", "8891", f.tenant("registrar_ip"))
+	if err != nil {
+		return RegistrarSettings{}, err
+	}
+	return RegistrarSettings{
+		URL: target,
+		Certificates: f.certificates(found, f.tlsDir(found, "reg_ca"), map[string]string{
+			"server_cert": "server-cert.crt",
+		}, "trusted_client_ca"),
+	}, nil
+}
+
+// AgentSettings is what agent.conf says.
+type AgentSettings struct {
+	UUID         string // as it stands there, which may be a word instead
+	Address      string // host:port on which to reach it from this host
+	TLS          bool   // false: plain HTTP, by enable_agent_mtls
+	Certificates []string
+}
+
+// Agent reads agent.conf; ErrAbsent says that there is none.
+func (f Files) Agent() (AgentSettings, error) {
+	found, err := f.rust([]string{
+		"uuid", "ip", "port", "enable_agent_mtls", "keylime_dir", "server_cert", "trusted_client_ca",
+	})
+	if err != nil {
+		return AgentSettings{}, err
+	}
+	port, err := found.port("port", "9002")
+	if err != nil {
+		return AgentSettings{}, err
+	}
+	encrypted, err := strconv.ParseBool(strings.ToLower(found.text("enable_agent_mtls", "true")))
+	if err != nil {
+		return AgentSettings{}, found.invalid("enable_agent_mtls", "true or false")
+	}
+	dir := f.dir(found.text("keylime_dir", defaultDir))
+	return AgentSettings{
+		UUID:    found.text("uuid", DefaultUUID),
+		Address: net.JoinHostPort(reachable(found.text("ip", "127.0.0.1"), ""), port),
+		TLS:     encrypted,
+		Certificates: f.certificates(found, dir, map[string]string{
+			"server_cert": "server-cert.crt",
+		}, "trusted_client_ca"),
+	}, nil
+}
+
+// tenant returns an address out of tenant.conf, where clients are told to connect. A
+// file that is absent or broken is no reason to leave the verifier unread.
+func (f Files) tenant(key string) string {
+	found, err := f.python("tenant", []string{key})
+	if err != nil {
+		return ""
+	}
+	return found.text(key, "")
+}
+
+// dir applies KEYLIME_DIR, which wins over every configured folder.
+func (f Files) dir(configured string) string {
+	if dir, ok := f.env("KEYLIME_DIR"); ok && dir != "" {
+		return dir
+	}
+	return configured
+}
+
+// tlsDir resolves tls_dir, whose words stand for folders that Keylime makes:
+// "default" for the verifier's, "generate" for the component's own.
+func (f Files) tlsDir(found values, generated string) string {
+	switch dir := found.text("tls_dir", "default"); dir {
+	case "default":
+		return filepath.Join(f.dir(defaultDir), "cv_ca")
+	case "generate":
+		return filepath.Join(f.dir(defaultDir), generated)
+	default:
+		return under(f.dir(defaultDir), dir)
+	}
+}
+
+// certificates resolves the certificate files of a component. "default" is a file in
+// its TLS folder for its own, and the verifier's CA for those it trusts; "all" is
+// that nobody is checked.
+func (f Files) certificates(found values, dir string, own map[string]string, trusted ...string) []string {
+	var paths []string
+	for key, standard := range own {
+		name := found.text(key, "default")
+		if name == "default" {
+			name = standard
+		}
+		paths = append(paths, under(dir, name))
+	}
+	for _, key := range trusted {
+		switch text := found.text(key, "default"); text {
+		case "default":
+			paths = append(paths, filepath.Join(f.dir(found.text("keylime_dir", defaultDir)), "cv_ca", "cacert.crt"))
+		case "all", "":
+		default:
+			for _, name := range listOf(text) {
+				paths = append(paths, under(dir, name))
+			}
+		}
+	}
+	return sortedUnique(paths)
+}
+
+// text returns a setting without the quotes and blanks that Keylime strips, or
+// fallback where it isn't set or empty.
+func (v values) text(key, fallback string) string {
+	return cmp.Or(strings.Trim(v[key].text, "\" \t"), fallback)
+}
+
+// invalid says that a setting isn't what it must be, and where it stands.
+func (v values) invalid(key, must string) error {
+	return failure.Errorf(failure.Malformed, "%s: %s isn't %s", v[key].from, key, must)
+}
+
+func (v values) port(key, fallback string) (string, error) {
+	text := v.text(key, fallback)
+	if port, err := strconv.ParseUint(text, 10, 16); err != nil || port == 0 {
+		return "", v.invalid(key, "a port")
+	}
+	return text, nil
+}
+
+// url builds the https URL of a server from the address that it binds to.
+func (v values) url(hostKey, portKey, fallbackPort, elsewhere string) (url.URL, error) {
+	port, err := v.port(portKey, fallbackPort)
+	if err != nil {
+		return url.URL{}, err
+	}
+	host := reachable(v.text(hostKey, "127.0.0.1"), elsewhere)
+	if strings.ContainsAny(host, "/?#@ \t\n") {
+		return url.URL{}, v.invalid(hostKey, "an address")
+	}
+	return url.URL{Scheme: "https", Host: net.JoinHostPort(host, port)}, nil
+}
+
+// seconds reads a number of seconds, which may have a fraction.
+func (v values) seconds(key string) (time.Duration, error) {
+	text := v.text(key, "")
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(seconds > 0 && seconds < 1e9) {
+		return 0, v.invalid(key, "a number of seconds")
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// reachable turns an address that a server binds to into one to connect to: what
+// binds to every address is asked elsewhere, where clients are told to go, or on
+// this host.
+func reachable(bound, elsewhere string) string {
+	bound = strings.Trim(bound, "[]")
+	ip := net.ParseIP(bound)
+	switch {
+	case ip == nil || !ip.IsUnspecified():
+		return bound
+	case elsewhere != "":
+		return strings.Trim(elsewhere, "[]")
+	case ip.To4() != nil:
+		return "127.0.0.1"
+	}
+	return "::1"
+}

@@ -1,0 +1,271 @@
+package keylime
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"funlab.casa/attestation_exporter/failure"
+)
+
+// lay writes files below a new root, and returns the Files that finds them.
+func lay(t *testing.T, files, env map[string]string) Files {
+	t.Helper()
+	root := t.TempDir()
+	for path, text := range files {
+		writeFile(t, filepath.Join(root, path), text)
+	}
+	return Files{Root: root, LookupEnv: func(name string) (string, bool) {
+		text, ok := env[name]
+		return strings.ReplaceAll(text, "ROOT", root), ok
+	}}
+}
+
+func shipped(t testing.TB, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(testdata, "conf", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestShippedConfiguration(t *testing.T) {
+	files := lay(t, map[string]string{
+		"etc/keylime/verifier.conf":  shipped(t, "verifier.conf"),
+		"etc/keylime/registrar.conf": shipped(t, "registrar.conf"),
+		"etc/keylime/tenant.conf":    shipped(t, "tenant.conf"),
+		"etc/keylime/agent.conf":     shipped(t, "agent.conf"),
+	}, nil)
+
+	verifier, err := files.Verifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verifier.URL.String() != "https://127.0.0.1:8881" || verifier.ID != "default" || verifier.QuoteInterval != 2*time.Second {
+		t.Errorf("verifier: got %s, %q, %v, want https://127.0.0.1:8881, default, 2s", verifier.URL.String(), verifier.ID, verifier.QuoteInterval)
+	}
+	if want := []string{"/var/lib/keylime/cv_ca/cacert.crt", "/var/lib/keylime/cv_ca/client-cert.crt", "/var/lib/keylime/cv_ca/server-cert.crt"}; !slices.Equal(verifier.Certificates, want) {
+		t.Errorf("verifier's certificates: got %q, want %q", verifier.Certificates, want)
+	}
+	registrar, err := files.Registrar()
+	if err != nil || registrar.URL.String() != "https://127.0.0.1:8891" {
+		t.Errorf("registrar: got %s, %v, want https://127.0.0.1:8891", registrar.URL.String(), err)
+	}
+	agent, err := files.Agent()
+	if err != nil || agent.UUID != DefaultUUID || agent.Address != "127.0.0.1:9002" || !agent.TLS {
+		t.Errorf("agent: got %+v, %v, want the default UUID on 127.0.0.1:9002 with TLS", agent, err)
+	}
+	if want := []string{"/var/lib/keylime/cv_ca/cacert.crt", "/var/lib/keylime/server-cert.crt"}; !slices.Equal(agent.Certificates, want) {
+		t.Errorf("agent's certificates: got %q, want %q", agent.Certificates, want)
+	}
+}
+
+func TestVerifierSettings(t *testing.T) {
+	const base = "etc/keylime/verifier.conf"
+	tests := []struct {
+		name         string
+		files, env   map[string]string
+		url, id      string
+		certificates []string
+	}{
+		{"quoted, in capitals, with colons", map[string]string{base: "[verifier]\nUUID : \"mine\"\nIP= \"192.0.2.1\"\nport = 443\n"}, nil, "https://192.0.2.1:443", "mine", nil},
+		{"other sections", map[string]string{base: "[verifier]\nuuid = mine\n[revocations]\nuuid = yours\nport = 1\n"}, nil, "https://127.0.0.1:8881", "mine", nil},
+		{"goes on in the next line", map[string]string{base: "[verifier]\nuuid =\n  mine\n# port = 1\n; port = 2\n"}, nil, "https://127.0.0.1:8881", "\nmine", nil},
+		{"binds to every address", map[string]string{base: "[verifier]\nip = 0.0.0.0\n"}, nil, "https://127.0.0.1:8881", "default", nil},
+		{"binds to every address of IPv6", map[string]string{base: "[verifier]\nip = ::\n"}, nil, "https://[::1]:8881", "default", nil},
+		{"tenants are told where to go", map[string]string{base: "[verifier]\nip = 0.0.0.0\n", "etc/keylime/tenant.conf": "[tenant]\nverifier_ip = keylime.example\n"}, nil, "https://keylime.example:8881", "default", nil},
+		{"broken tenant.conf", map[string]string{base: "[verifier]\nip = 0.0.0.0\n", "etc/keylime/tenant.conf": "nonsense"}, nil, "https://127.0.0.1:8881", "default", nil},
+		{"the distribution's own", map[string]string{"usr/" + base: "[verifier]\nuuid = shipped\n"}, nil, "https://127.0.0.1:8881", "shipped", nil},
+		{"the administrator's wins", map[string]string{"usr/" + base: "[verifier]\nuuid = shipped\nport = 1\n", base: "[verifier]\nuuid = mine\n"}, nil, "https://127.0.0.1:8881", "mine", nil},
+		{"snippets of both folders, by name", map[string]string{
+			base:                     "[verifier]\nuuid = mine\nport = 1\n",
+			"usr/" + base + ".d/9":   "[verifier]\nport = 2\nuuid = shipped\n",
+			base + ".d/20-last.conf": "[verifier]\nuuid = last\n",
+			base + ".d/10":           "[verifier]\nuuid = first\n",
+		}, nil, "https://127.0.0.1:2", "last", nil},
+		{"the environment", map[string]string{base: "[verifier]\nuuid = mine\n"}, map[string]string{"KEYLIME_VERIFIER_UUID": `"env"`, "KEYLIME_VERIFIER_PORT": "3"}, "https://127.0.0.1:3", "env", nil},
+		{"another file", map[string]string{base: "[verifier]\nuuid = mine\n", base + ".d/x": "[verifier]\nuuid = snippet\n", "other": "[verifier]\nuuid = other\n"},
+			map[string]string{"KEYLIME_VERIFIER_CONFIG": "ROOT/other"}, "https://127.0.0.1:8881", "other", nil},
+		{"certificates", map[string]string{base: "[verifier]\ntls_dir = /etc/keylime/certs\nserver_cert = verifier.crt\nclient_cert = default\ntrusted_client_ca = ['ca-complete-chain.crt', \"/x/y.crt\"]\ntrusted_server_ca = all\n"}, nil,
+			"https://127.0.0.1:8881", "default", []string{"/etc/keylime/certs/ca-complete-chain.crt", "/etc/keylime/certs/client-cert.crt", "/etc/keylime/certs/verifier.crt", "/x/y.crt"}},
+		{"certificates below KEYLIME_DIR", map[string]string{base: "[verifier]\ntls_dir = generate\n"}, map[string]string{"KEYLIME_DIR": "/k"},
+			"https://127.0.0.1:8881", "default", []string{"/k/cv_ca/cacert.crt", "/k/cv_ca/client-cert.crt", "/k/cv_ca/server-cert.crt"}},
+		{"certificates in a relative folder", map[string]string{base: "[verifier]\ntls_dir = tls\ntrusted_client_ca = \ntrusted_server_ca = all\nserver_cert = s.crt\nclient_cert = s.crt\n"}, nil,
+			"https://127.0.0.1:8881", "default", []string{"/var/lib/keylime/cv_ca/cacert.crt", "/var/lib/keylime/tls/s.crt"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := lay(t, tt.files, tt.env).Verifier()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.URL.String() != tt.url || got.ID != tt.id {
+				t.Errorf("got %s, %q, want %s, %q", got.URL.String(), got.ID, tt.url, tt.id)
+			}
+			if tt.certificates != nil && !slices.Equal(got.Certificates, tt.certificates) {
+				t.Errorf("certificates: got %q, want %q", got.Certificates, tt.certificates)
+			}
+		})
+	}
+}
+
+func TestAgentSettings(t *testing.T) {
+	const base = "etc/keylime/agent.conf"
+	tests := []struct {
+		name       string
+		files, env map[string]string
+		want       AgentSettings
+	}{
+		{"empty", map[string]string{base: ""}, nil, AgentSettings{UUID: DefaultUUID, Address: "127.0.0.1:9002", TLS: true}},
+		{"text for numbers and truth", map[string]string{base: "[agent]\nuuid = \"hash_ek\"\nip = \"0.0.0.0\"\nport = \"9003\"\nenable_agent_mtls = \"False\"\n"}, nil,
+			AgentSettings{UUID: "hash_ek", Address: "127.0.0.1:9003"}},
+		{"snippets over both", map[string]string{"usr/" + base: "[agent]\nport = 1\nip = \"192.0.2.1\"\n", base: "[agent]\nport = 2\n", base + ".d/a.conf": "[agent]\nuuid = \"generate\"\n"}, nil,
+			AgentSettings{UUID: "generate", Address: "192.0.2.1:2", TLS: true}},
+		{"snippets alone", map[string]string{base + ".d/a.conf": "[agent]\nport = 7\n"}, nil, AgentSettings{UUID: DefaultUUID, Address: "127.0.0.1:7", TLS: true}},
+		{"the environment", map[string]string{base: "[agent]\nport = 2\n"}, map[string]string{"KEYLIME_AGENT_PORT": "3", "KEYLIME_AGENT_UUID": "generate"},
+			AgentSettings{UUID: "generate", Address: "127.0.0.1:3", TLS: true}},
+		{"certificates", map[string]string{base: "[agent]\nserver_cert = \"/etc/keylime/certs/agent.crt\"\ntrusted_client_ca = [\"a.crt\", \"b.crt\"]\nkeylime_dir = \"/k\"\n"}, nil,
+			AgentSettings{UUID: DefaultUUID, Address: "127.0.0.1:9002", TLS: true, Certificates: []string{"/etc/keylime/certs/agent.crt", "/k/a.crt", "/k/b.crt"}}},
+		{"a list in one text", map[string]string{base: "[agent]\nserver_cert = \"s.crt\"\ntrusted_client_ca = \"[a.crt, 'b.crt']\"\nkeylime_dir = \"/k\"\n"}, nil,
+			AgentSettings{UUID: DefaultUUID, Address: "127.0.0.1:9002", TLS: true, Certificates: []string{"/k/a.crt", "/k/b.crt", "/k/s.crt"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := lay(t, tt.files, tt.env).Agent()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.UUID != tt.want.UUID || got.Address != tt.want.Address || got.TLS != tt.want.TLS {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+			if tt.want.Certificates != nil && !slices.Equal(got.Certificates, tt.want.Certificates) {
+				t.Errorf("certificates: got %q, want %q", got.Certificates, tt.want.Certificates)
+			}
+		})
+	}
+}
+
+func TestConfigurationErrors(t *testing.T) {
+	const secret = "SECRET"
+	read := map[string]func(Files) error{
+		"verifier":  func(f Files) error { _, err := f.Verifier(); return err },
+		"registrar": func(f Files) error { _, err := f.Registrar(); return err },
+		"agent":     func(f Files) error { _, err := f.Agent(); return err },
+	}
+	tests := []struct {
+		name, component, text string
+		says                  string
+	}{
+		{"no section", "verifier", "password = " + secret, "verifier.conf:1: a line before the first section"},
+		{"open section", "verifier", "[verifier\nserver_key_password = " + secret, "verifier.conf:1: a section without its closing bracket"},
+		{"no delimiter", "verifier", "[verifier]\nuuid = a\n" + secret, "verifier.conf:3: neither a section nor a key with a value"},
+		{"twice", "verifier", "[verifier]\ndatabase_url = " + secret + "\ndatabase_url = " + secret, "verifier.conf:3: a key that was there already"},
+		{"port", "verifier", "[verifier]\nport = " + secret, "verifier.conf:2: port isn't a port"},
+		{"port 0", "registrar", "[registrar]\ntls_port = 0", "registrar.conf:2: tls_port isn't a port"},
+		{"interval", "verifier", "[verifier]\nquote_interval = nan", "verifier.conf:2: quote_interval isn't a number of seconds"},
+		{"address", "verifier", "[verifier]\nip = a/" + secret, "verifier.conf:2: ip isn't an address"},
+		{"TOML", "agent", "[agent]\nserver_key_password = " + secret, "agent.conf:2: not TOML of the right form"},
+		{"TOML twice", "agent", "[agent]\nuuid = \"" + secret + "\"\nuuid = \"" + secret + "\"\n", "agent.conf:3: not TOML of the right form"},
+		{"TOML of another type", "agent", "agent = \"" + secret + "\"", "not TOML of the right form"},
+		{"list of numbers", "agent", "[agent]\ntrusted_client_ca = [1]", "agent.conf: trusted_client_ca is neither text"},
+		{"table", "agent", "[agent.uuid]\n" + secret + " = 1", "agent.conf: uuid is neither text"},
+		{"agent's port", "agent", "[agent]\nport = \"" + secret + "\"", "agent.conf: port isn't a port"},
+		{"truth", "agent", "[agent]\nenable_agent_mtls = \"" + secret + "\"", "agent.conf: enable_agent_mtls isn't true or false"},
+		{"too long", "agent", strings.Repeat("# "+secret, maxConfig), "is longer than 1048576 bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			files := lay(t, map[string]string{"etc/keylime/" + tt.component + ".conf": tt.text}, nil)
+			err := read[tt.component](files)
+			if err == nil || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), secret) {
+				t.Fatalf("error: got %v, want one that says %q and no text", err, tt.says)
+			}
+			if errors.Is(err, ErrAbsent) {
+				t.Errorf("error: got %v, want one that isn't ErrAbsent", err)
+			}
+		})
+	}
+	for component, read := range read {
+		if err := read(lay(t, nil, nil)); !errors.Is(err, ErrAbsent) {
+			t.Errorf("%s without a file: got %v, want ErrAbsent", component, err)
+		}
+	}
+	if err := read["verifier"](lay(t, map[string]string{"etc/keylime/verifier.conf/x": ""}, nil)); err == nil || errors.Is(err, ErrAbsent) {
+		t.Errorf("a folder for a file: got %v, want an error", err)
+	}
+	named := lay(t, nil, map[string]string{"KEYLIME_AGENT_CONFIG": "ROOT/nosuch"})
+	if err := read["agent"](named); err == nil || errors.Is(err, ErrAbsent) || failure.Of(err) != failure.Unreachable {
+		t.Errorf("a named file that isn't there: got %v, want a failure", err)
+	}
+}
+
+// TestAllowList holds that nothing but the allowed keys leaves the parsers.
+func TestAllowList(t *testing.T) {
+	ini, err := parseINI("f", []byte("[verifier]\nuuid = a\nserver_key_password = SECRET\n  goes on\ndatabase_url = SECRET\n[revocations]\nuuid = SECRET\n"), "verifier", []string{"uuid"})
+	if err != nil || len(ini) != 1 || ini["uuid"].text != "a" {
+		t.Errorf("INI: got %v, %v, want uuid alone", ini, err)
+	}
+	toml, err := parseTOML("f", []byte("[agent]\nuuid = \"a\"\nip = \"SECRET\"\nserver_key_password = \"SECRET\"\n"), "agent", []string{"uuid"})
+	if err != nil || len(toml) != 1 || toml["uuid"].text != "a" {
+		t.Errorf("TOML: got %v, %v, want uuid alone", toml, err)
+	}
+}
+
+func FuzzParseINI(f *testing.F) {
+	for _, name := range []string{"verifier.conf", "registrar.conf", "tenant.conf"} {
+		f.Add([]byte(shipped(f, name)))
+	}
+	f.Add([]byte("[verifier]\nuuid = a\n  more\n; x\n[b]\nip: c\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		found, err := parseINI("f", text, "verifier", []string{"uuid", "ip"})
+		checkFound(t, found, err)
+	})
+}
+
+func FuzzParseTOML(f *testing.F) {
+	f.Add([]byte(shipped(f, "agent.conf")))
+	f.Add([]byte("[agent]\nuuid = \"a\"\nip = 1\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		found, err := parseTOML("f", text, "agent", []string{"uuid", "ip"})
+		checkFound(t, found, err)
+	})
+}
+
+func checkFound(t *testing.T, found values, err error) {
+	t.Helper()
+	for key := range found {
+		if key != "uuid" && key != "ip" {
+			t.Errorf("got the key %q, want none but those allowed", key)
+		}
+	}
+	if err != nil && (found != nil || len(err.Error()) > 200 || strings.ContainsAny(err.Error(), "\n")) {
+		t.Errorf("got %v and %q, want a short line alone", found, err)
+	}
+}
+
+// TestReadingsAreSerialisable: a privileged process sends them to another.
+func TestReadingsAreSerialisable(t *testing.T) {
+	got, err := decodeBulk(strings.NewReader(recordedBody(t, "verifier-agents-bulk-all-states-partly-from-db")), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(VerifierReading{Verifier: "default", Up: true, Agents: got.agents})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back VerifierReading
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	for i := range got.agents {
+		if render(back.Agents[i]) != render(got.agents[i]) {
+			t.Errorf("got %s, want %s", render(back.Agents[i]), render(got.agents[i]))
+		}
+	}
+}
