@@ -1,0 +1,108 @@
+package reader
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"funlab.casa/attestation_exporter/failure"
+)
+
+// DefaultSocket is where the reader's socket unit listens.
+const DefaultSocket = "/run/attestation_exporter/reader.sock"
+
+// A Client asks the reader at a socket.
+type Client struct {
+	Socket  string
+	Version string
+}
+
+// Present tells whether there is a reader's socket.
+func (c Client) Present() bool {
+	info, err := os.Stat(c.Socket)
+	return err == nil && info.Mode()&os.ModeSocket != 0
+}
+
+// Ask makes a source of the question. Where the host hasn't got what is asked
+// about, the source's error is absent; otherwise a reading may come with an error
+// for the part that could not be read.
+func Ask[R any](c Client, name string, absent error) func(context.Context) (R, error) {
+	return func(ctx context.Context) (R, error) {
+		var reading R
+		a, err := c.ask(ctx, name)
+		if err != nil {
+			return reading, fmt.Errorf("ask the reader for %s: %w", name, err)
+		}
+		if a.Absent {
+			return reading, absent
+		}
+		if a.Reading != nil {
+			if err := json.Unmarshal(a.Reading, &reading); err != nil {
+				var none R
+				return none, failure.Errorf(failure.Malformed, "the reader's answer on %s: %w", name, err)
+			}
+		}
+		if a.Failure != nil {
+			return reading, a.Failure.error()
+		}
+		return reading, nil
+	}
+}
+
+func (c Client) ask(ctx context.Context, name string) (answer, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", c.Socket)
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close() //nolint:errcheck // all has been read
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0)) // long past: what is under way ends now
+	})
+	defer stop()
+	content, err := exchange(conn, question{c.Version, name})
+	if err != nil {
+		if ended := ctx.Err(); ended != nil {
+			return answer{}, ended
+		}
+		return answer{}, err
+	}
+	var a answer
+	if err := json.Unmarshal(content, &a); err != nil {
+		return answer{}, failure.Errorf(failure.Malformed, "answer of %d bytes: %w", len(content), err)
+	}
+	if a.Version != c.Version {
+		return answer{}, failure.Errorf(failure.Malformed, "the reader is version %q and the exporter is %q: restart the one that is older", a.Version, c.Version)
+	}
+	if a.Reading == nil && a.Failure == nil && !a.Absent {
+		return answer{}, failure.Errorf(failure.Malformed, "answer without a reading")
+	}
+	return a, nil
+}
+
+func exchange(conn net.Conn, q question) ([]byte, error) {
+	line, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(append(line, '\n')); err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(conn, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(content) > maxAnswer:
+		return nil, failure.Wrap(failure.Malformed, errTooLong)
+	case len(content) == 0:
+		return nil, io.ErrUnexpectedEOF
+	}
+	return content, nil
+}
+
+var errTooLong = errors.New("answer is too long")
