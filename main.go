@@ -38,7 +38,7 @@ func main() {
 // run is the program without its process: it parses args and serves, or prints to
 // out, until ctx ends. Log lines go to log.
 func run(ctx context.Context, args []string, out, log io.Writer) error {
-	app := kingpin.New(name, "Exports the state of a host's chain of trust to Prometheus: TPM, certificates, trust bundles and timers.")
+	app := kingpin.New(name, "Exports the state of a host's chain of trust to Prometheus: TPM, boot, disks, Keylime, certificates, trust bundles and timers.")
 	app.Version(version.Print(name))
 	app.HelpFlag.Short('h')
 	app.UsageWriter(out)
@@ -55,6 +55,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	choices := addCollectors(app)
 
 	serve := app.Command("serve", "Serve metrics. This is what happens without a command, too.").Default()
+	privileged := addReader(app)
 	baseline := app.Command("baseline", "Print the current PCRs as a baseline file, as --collector.tpm.baseline reads it.")
 
 	command, err := app.Parse(args)
@@ -66,12 +67,14 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	switch command {
 	case baseline.FullCommand():
 		return choices.tpm.printBaseline(ctx, out)
+	case privileged.command.FullCommand():
+		return privileged.serve(ctx, logger, choices.tpm)
 	case serve.FullCommand():
 	}
 	if err := checkTimes(*timeout, *offset); err != nil {
 		return err
 	}
-	enabled, err := choices.build(logger)
+	enabled, err := choices.build(logger, privileged.client())
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func fromRealtime(usec uint64) time.Time {
 	if none(usec) {
 		return time.Time{}
 	}
-	return time.UnixMicro(int64(usec)).UTC()
+	return time.UnixMicro(int64(usec)).UTC() //nolint:gosec // No larger than latest.
 }
 
 // fromMonotonic turns microseconds of CLOCK_MONOTONIC into the moment on the wall
@@ -50,7 +50,7 @@ func fromMonotonic(usec uint64, now Clock) time.Time {
 	if none(usec) {
 		return time.Time{}
 	}
-	wall := now.Realtime.UnixMicro() + int64(usec) - now.Monotonic.Microseconds()
+	wall := now.Realtime.UnixMicro() + int64(usec) - now.Monotonic.Microseconds() //nolint:gosec // No larger than latest.
 	if wall > latest {
 		return time.Time{}
 	}

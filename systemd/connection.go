@@ -109,7 +109,7 @@ func (c *connection) close() {
 		_ = s.Close()
 	}
 	if c.Conn != nil {
-		c.Conn.Close()
+		c.Conn.Close() //nolint:staticcheck // c.close and c.Close are too easily taken for each other.
 	}
 }
 

@@ -24,9 +24,9 @@ func (p *properties) text(name string, limit int) string {
 	value, ok := p.values[name].(string)
 	switch {
 	case !ok:
-		p.fail("property %s is %T, not a string", name, p.values[name])
+		p.failf("property %s is %T, not a string", name, p.values[name])
 	case len(value) > limit:
-		p.fail("property %s has %d bytes, more than %d", name, len(value), limit)
+		p.failf("property %s has %d bytes, more than %d", name, len(value), limit)
 	default:
 		return value
 	}
@@ -37,7 +37,7 @@ func (p *properties) text(name string, limit int) string {
 func (p *properties) state(name string) string {
 	value := p.text(name, maxStateLength)
 	if value == "" {
-		p.fail("property %s is empty", name)
+		p.failf("property %s is empty", name)
 	}
 	return value
 }
@@ -46,7 +46,7 @@ func (p *properties) state(name string) string {
 func (p *properties) usec(name string) uint64 {
 	value, ok := p.values[name].(uint64)
 	if !ok {
-		p.fail("property %s is %T, not an unsigned 64-bit number", name, p.values[name])
+		p.failf("property %s is %T, not an unsigned 64-bit number", name, p.values[name])
 	}
 	return value
 }
@@ -60,12 +60,12 @@ func (p *properties) moment(name string) time.Time {
 func (p *properties) flag(name string) bool {
 	value, ok := p.values[name].(bool)
 	if !ok {
-		p.fail("property %s is %T, not a boolean", name, p.values[name])
+		p.failf("property %s is %T, not a boolean", name, p.values[name])
 	}
 	return value
 }
 
-func (p *properties) fail(format string, args ...any) {
+func (p *properties) failf(format string, args ...any) {
 	if p.err == nil {
 		p.err = failure.Errorf(failure.Malformed, format, args...)
 	}

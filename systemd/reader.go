@@ -231,7 +231,7 @@ func (r *Reader) timer(ctx context.Context, conn *connection, name string, now C
 	if !timer.transient && len(r.seen) < maxTimers {
 		r.seen[name] = true
 	}
-	if validateName(timer.starts, "service") != nil {
+	if startsService := validateName(timer.starts, "service") == nil; !startsService {
 		return &timer.Timer, nil
 	}
 	timer.Service, err = r.service(ctx, conn, name, timer.starts)

@@ -26,7 +26,7 @@ func startWatched(t *testing.T) *Tower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "tower") //nolint:usetesting // Unix sockets have short names, and t.TempDir's are long.
+	dir, err := os.MkdirTemp("", "tower")
 	if err != nil {
 		t.Fatal(err)
 	}

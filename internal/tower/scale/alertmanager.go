@@ -1,6 +1,7 @@
 package scale
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ func Alertmanager(in []byte, factor float64, url string) ([]byte, error) {
 		return nil, fmt.Errorf("parse the configuration: %w", err)
 	}
 	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("the configuration isn't a mapping")
+		return nil, errors.New("the configuration isn't a mapping")
 	}
 	top := document.Content[0]
 	for i := 0; i+1 < len(top.Content); i += 2 {

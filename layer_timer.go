@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/systemd"
+)
+
+func addTimer(app *kingpin.Application) func(*slog.Logger) (collector.Collector, error) {
+	var options systemd.Options
+	app.Flag("collector.timer.include", "Timers to watch if they are installed, as an anchored regular expression.").
+		Default(systemd.DefaultInclude).StringVar(&options.Include)
+	app.Flag("collector.timer.expected", "Timer that must be there. Repeatable.").
+		PlaceHolder("NAME.timer").StringsVar(&options.Expected)
+	return func(*slog.Logger) (collector.Collector, error) {
+		reader, err := systemd.New(options)
+		if err != nil {
+			return nil, fmt.Errorf("--collector.timer: %w", err)
+		}
+		return collector.NewTimer(reader.Read), nil
+	}
+}
