@@ -32,7 +32,7 @@ tools: ## Install what the tests need, and name it
 	@.ci/tools swtpm swtpm_setup tpm2 dbus-daemon openssl prometheus promtool alertmanager amtool gotestsum
 
 .PHONY: test
-test: lint check-rules test-race test-e2e check-metrics ## Everything that CI runs
+test: lint check-generated check-rules test-race test-e2e check-metrics ## Everything that CI runs
 
 .PHONY: test-race
 test-race: tools ## Unit tests with the race detector, fuzz seeds included
@@ -67,6 +67,18 @@ bench: tools build ## Benchmarks, and a scrape beside node_exporter's
 	@.ci/tools node_exporter
 	go test -run '^$$' -bench . -benchmem ./...
 	go run ./internal/demo bench
+
+.PHONY: generate
+generate: ## Make the Go code of the .proto files anew
+	@.ci/tools protoc protoc-gen-go protoc-gen-go-grpc
+	spire/proto/generate
+
+.PHONY: check-generated
+check-generated: ## The Go code of the .proto files is what they say
+	@.ci/tools protoc protoc-gen-go protoc-gen-go-grpc
+	@rm -rf .build/proto && mkdir -p .build/proto
+	spire/proto/generate $(CURDIR)/.build/proto
+	diff -r -x '*.proto' -x generate .build/proto spire/proto
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser, FUZZTIME (30s) each

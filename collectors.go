@@ -23,7 +23,7 @@ type choice struct {
 	name    string
 	enabled bool
 	asked   bool // the user said whether
-	build   func(logger *slog.Logger) (collector.Collector, error)
+	build   build
 }
 
 func addCollectors(app *kingpin.Application) *choices {
@@ -31,22 +31,39 @@ func addCollectors(app *kingpin.Application) *choices {
 	c.disableDefaults = app.Flag("collector.disable-defaults", "Run only the collectors that are enabled by their flag.").Bool()
 
 	c.tpm = addTPMLayer(app)
+	spire := addSPIRELayer(app)
 	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.", nil)
 	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.", nil)
 	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.", nil)
 	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app))
 	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app))
-	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app))
+	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, spire.spiffeID))
 	c.add(app, "certificate", "Certificates in files and behind TLS endpoints.", addCertificate(app))
-	c.add(app, "trust-bundle", "SPIFFE trust bundles in files.", addTrustBundle(app))
+	c.add(app, "spire-agent", "This host's SPIRE agent and its SVID.", spire.buildAgent)
+	spire.serverChoice = c.addOff(app, "spire-server", "Agents, authorities and entries of this host's SPIRE server, by a socket whose group is full administration.", spire.buildServer)
+	c.add(app, "spire-plugins", "External plugins of SPIRE against the checksums that they are pinned by.", spire.buildPlugins)
+	c.add(app, "trust-bundle", "Copies of SPIFFE trust bundles, and how they differ from the live one.", spire.buildTrustBundle)
 	c.add(app, "timer", "systemd timers and the services that they start.", addTimer(app))
 	return c
 }
 
-func (c *choices) add(app *kingpin.Application, name, help string, build func(*slog.Logger) (collector.Collector, error)) {
-	one := &choice{name: name, build: build}
-	app.Flag("collector."+name, help).Default("true").IsSetByUser(&one.asked).BoolVar(&one.enabled)
+type build = func(*slog.Logger) (collector.Collector, error)
+
+// add makes a collector that runs unless it is switched off.
+func (c *choices) add(app *kingpin.Application, name, help string, with build) {
+	c.choose(app, name, help, "true", with)
+}
+
+// addOff makes a collector that runs only when it is asked for.
+func (c *choices) addOff(app *kingpin.Application, name, help string, with build) *choice {
+	return c.choose(app, name, help, "false", with)
+}
+
+func (c *choices) choose(app *kingpin.Application, name, help, enabled string, with build) *choice {
+	one := &choice{name: name, build: with}
+	app.Flag("collector."+name, help).Default(enabled).IsSetByUser(&one.asked).BoolVar(&one.enabled)
 	c.all = append(c.all, one)
+	return one
 }
 
 // build makes the collectors that are enabled. Those of the TPM's layer share their

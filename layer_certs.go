@@ -10,7 +10,7 @@ import (
 	"funlab.casa/attestation_exporter/collector"
 )
 
-func addCertificate(app *kingpin.Application) func(*slog.Logger) (collector.Collector, error) {
+func addCertificate(app *kingpin.Application) build {
 	var files, endpoints, chains []string
 	app.Flag("collector.certificate.file", "Certificate file, or a glob pattern of them, instead of those of Keylime, DevID and step-ca. Repeatable.").
 		PlaceHolder("GLOB").StringsVar(&files)
@@ -45,23 +45,6 @@ func addCertificate(app *kingpin.Application) func(*slog.Logger) (collector.Coll
 			return nil, fmt.Errorf("--collector.certificate: %w", err)
 		}
 		return collector.NewCertificate(source.Read), nil
-	}
-}
-
-func addTrustBundle(app *kingpin.Application) func(*slog.Logger) (collector.Collector, error) {
-	var files []string
-	app.Flag("collector.trust-bundle.file", "Trust bundle, as PEM or SPIFFE JSON, instead of /etc/spire/trust-bundle.pem. Repeatable.").
-		PlaceHolder("FILE").StringsVar(&files)
-	return func(logger *slog.Logger) (collector.Collector, error) {
-		bundles := certs.DefaultBundles()
-		if len(files) > 0 {
-			bundles = given(files)
-		}
-		source, err := certs.NewBundleSource(logger, bundles)
-		if err != nil {
-			return nil, fmt.Errorf("--collector.trust-bundle.file: %w", err)
-		}
-		return collector.NewTrustBundle(source.Read), nil
 	}
 }
 

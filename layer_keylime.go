@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,7 +34,7 @@ func httpConfig(app *kingpin.Application, name string) func() (*config.HTTPClien
 	}
 }
 
-func addKeylimeVerifier(app *kingpin.Application) func(*slog.Logger) (collector.Collector, error) {
+func addKeylimeVerifier(app *kingpin.Application) build {
 	options := keylime.VerifierOptions{Files: keylimeFiles()}
 	app.Flag("collector.keylime-verifier.url", "URL of the verifier, with a proxy's path; default: from verifier.conf.").
 		PlaceHolder("URL").StringVar(&options.URL)
@@ -52,7 +53,7 @@ func addKeylimeVerifier(app *kingpin.Application) func(*slog.Logger) (collector.
 	}
 }
 
-func addKeylimeRegistrar(app *kingpin.Application) func(*slog.Logger) (collector.Collector, error) {
+func addKeylimeRegistrar(app *kingpin.Application) build {
 	options := keylime.RegistrarOptions{Files: keylimeFiles()}
 	app.Flag("collector.keylime-registrar.url", "URL of the registrar's TLS port; default: from registrar.conf.").
 		PlaceHolder("URL").StringVar(&options.URL)
@@ -71,8 +72,10 @@ func addKeylimeRegistrar(app *kingpin.Application) func(*slog.Logger) (collector
 	}
 }
 
-func addKeylimeAgent(app *kingpin.Application) func(*slog.Logger) (collector.Collector, error) {
-	agent := &keylime.LocalAgent{Files: keylimeFiles()}
+// addKeylimeAgent takes the agent's id from its SPIRE twin where agent.conf leaves
+// it open.
+func addKeylimeAgent(app *kingpin.Application, spiffeID func(context.Context) (string, error)) build {
+	agent := &keylime.LocalAgent{Files: keylimeFiles(), SPIFFEID: spiffeID}
 	app.Flag("collector.keylime-agent.address", "Where this host's agent listens; default: from agent.conf.").
 		PlaceHolder("HOST:PORT").StringVar(&agent.Address)
 	return func(*slog.Logger) (collector.Collector, error) {

@@ -10,7 +10,7 @@ import (
 	"funlab.casa/attestation_exporter/systemd"
 )
 
-func addTimer(app *kingpin.Application) func(*slog.Logger) (collector.Collector, error) {
+func addTimer(app *kingpin.Application) build {
 	var options systemd.Options
 	app.Flag("collector.timer.include", "Timers to watch if they are installed, as an anchored regular expression.").
 		Default(systemd.DefaultInclude).StringVar(&options.Include)

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"funlab.casa/attestation_exporter/certs"
+	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/spire"
+)
+
+// spireLayer has the options of what is read of SPIRE, and of the copies of its
+// trust bundles.
+type spireLayer struct {
+	agent  spire.AgentOptions
+	server spire.ServerOptions
+
+	bundles, endpoints []string
+	anchors            string
+
+	// The server is asked for its bundle only where its collector was asked for.
+	serverChoice *choice
+	// readings makes the agent and the server once, for all who read them.
+	readings func() spireReadings
+}
+
+// spireReadings share the connections to one agent and one server.
+type spireReadings struct {
+	agent  *spire.Agent
+	server *spire.Server
+}
+
+func addSPIRELayer(app *kingpin.Application) *spireLayer {
+	l := &spireLayer{}
+	l.readings = sync.OnceValue(func() spireReadings {
+		return spireReadings{agent: spire.NewAgent(l.agent), server: spire.NewServer(l.server)}
+	})
+	place := func(name string, p *spire.Place, user *string) {
+		prefix := "collector." + name + "."
+		app.Flag(prefix+"config", "SPIRE's configuration file; default: the standard places. Repeatable.").PlaceHolder("FILE").StringsVar(&p.Configs)
+		app.Flag(prefix+"data-dir", "SPIRE's data directory; default: as its configuration says. Repeatable.").PlaceHolder("DIR").StringsVar(&p.DataDirs)
+		app.Flag(prefix+"socket", "SPIRE's socket; default: as its configuration says. Repeatable.").PlaceHolder("SOCKET").StringsVar(&p.Sockets)
+		app.Flag(prefix+"user", "User who must be listening on the socket; default: the data directory's owner.").PlaceHolder("USER").StringVar(user)
+	}
+	place("spire-agent", &l.agent.Place, &l.agent.User)
+	app.Flag("collector.spire-agent.admin-socket", "Socket of the agent's debug API; default: as its configuration says.").
+		PlaceHolder("SOCKET").StringVar(&l.agent.AdminSocket)
+	app.Flag("collector.spire-agent.workload-api", "Ask for the bundles by the Workload API, too, as a workload does.").
+		BoolVar(&l.agent.WorkloadAPI)
+	place("spire-server", &l.server.Place, &l.server.User)
+	app.Flag("collector.trust-bundle.file", "Trust bundle, as PEM or SPIFFE JSON, instead of /etc/spire/trust-bundle.pem. Repeatable.").
+		PlaceHolder("FILE").StringsVar(&l.bundles)
+	app.Flag("collector.trust-bundle.endpoint", "Bundle endpoint to compare copies with, by the profile https_web, or https_spiffe where the server's SPIFFE ID is named. Repeatable.").
+		PlaceHolder("TRUST_DOMAIN,URL[,SPIFFE_ID]").StringsVar(&l.endpoints)
+	app.Flag("collector.trust-bundle.endpoint-anchors", "PEM file with the authorities that verify the SVID of an https_spiffe endpoint.").
+		PlaceHolder("FILE").StringVar(&l.anchors)
+	return l
+}
+
+// spiffeID is the SPIRE agent's own; empty where nobody may tell.
+func (l *spireLayer) spiffeID(ctx context.Context) (string, error) {
+	reading, err := l.readings().agent.Read(ctx)
+	if reading.Identity == nil {
+		return "", err
+	}
+	return reading.Identity.ID, nil
+}
+
+func (l *spireLayer) buildAgent(*slog.Logger) (collector.Collector, error) {
+	return collector.NewSPIREAgent(l.readings().agent.Read), nil
+}
+
+func (l *spireLayer) buildServer(*slog.Logger) (collector.Collector, error) {
+	return collector.NewSPIREServer(l.readings().server.Read), nil
+}
+
+func (l *spireLayer) buildPlugins(*slog.Logger) (collector.Collector, error) {
+	plugins := spire.NewPlugins(spire.PluginOptions{
+		AgentConfigs:  l.agent.Place.Configs,
+		ServerConfigs: l.server.Place.Configs,
+	})
+	return collector.NewSPIREPlugins(plugins.Read), nil
+}
+
+// buildTrustBundle reads the copies in files and the agent's own, and compares them
+// with the live bundle of whoever may be asked: the server knows most, then come
+// the agent and the endpoints.
+func (l *spireLayer) buildTrustBundle(logger *slog.Logger) (collector.Collector, error) {
+	bundles := certs.DefaultBundles()
+	if len(l.bundles) > 0 {
+		bundles = given(l.bundles)
+	}
+	source, err := certs.NewBundleSource(logger, bundles)
+	if err != nil {
+		return nil, fmt.Errorf("--collector.trust-bundle.file: %w", err)
+	}
+	var live []spire.LiveSource
+	if l.serverChoice.enabled {
+		live = append(live, l.readings().server.Live)
+	}
+	live = append(live, l.readings().agent.Live)
+	for _, text := range l.endpoints {
+		endpoint, err := spire.ParseEndpoint(text, l.anchors)
+		if err != nil {
+			return nil, fmt.Errorf("--collector.trust-bundle.endpoint: %w", err)
+		}
+		live = append(live, endpoint.Live)
+	}
+	read := spire.WithCached(source.Read, l.readings().agent.Cached)
+	read = spire.WithLive(read, spire.MergeLive(live...))
+	return collector.NewTrustBundle(read), nil
+}

@@ -1,0 +1,160 @@
+package spire
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// Where SPIRE's parts lie when nobody says otherwise, the likelier first: the
+// packaged places, then those of SPIRE's own archive, then its built-in defaults.
+func defaultAgent() Place {
+	return Place{
+		Configs:  []string{"/etc/spire/agent.conf", "/opt/spire/conf/agent/agent.conf", "/opt/spire/conf/agent.conf"},
+		DataDirs: []string{"/var/lib/spire/agent", "/opt/spire/data/agent"},
+		Sockets:  []string{"/run/spire/sockets/agent.sock", "/tmp/spire-agent/public/api.sock"},
+	}
+}
+
+func defaultServer() Place {
+	return Place{
+		Configs:  []string{"/etc/spire/server.conf", "/opt/spire/conf/server/server.conf", "/opt/spire/conf/server.conf"},
+		DataDirs: []string{"/var/lib/spire/server", "/opt/spire/data/server"},
+		Sockets:  []string{"/run/spire/server/api.sock", "/tmp/spire-server/private/api.sock"},
+	}
+}
+
+// A Place lists where to look for a part of SPIRE, the first that is there wins.
+// Empty lists stand for the standard places.
+type Place struct {
+	Configs  []string
+	DataDirs []string
+	Sockets  []string
+}
+
+func (p Place) or(standard Place) Place {
+	if len(p.Configs) == 0 {
+		p.Configs = standard.Configs
+	}
+	if len(p.DataDirs) == 0 {
+		p.DataDirs = standard.DataDirs
+	}
+	if len(p.Sockets) == 0 {
+		p.Sockets = standard.Sockets
+	}
+	return p
+}
+
+func (p Place) isEmpty() bool {
+	return len(p.Configs)+len(p.DataDirs)+len(p.Sockets) == 0
+}
+
+// A site is one part of SPIRE as found on this host.
+type site struct {
+	config Config
+	// configErr says why config is empty although a file was to be read. The
+	// standard places may be right all the same.
+	configErr error
+	dataDir   string // empty where unknown
+	socket    socket
+}
+
+// A finder finds a part of SPIRE anew for each reading: it may be installed, or
+// configured otherwise, while this process lives.
+type finder struct {
+	// given is what the user named, standard where else to look.
+	given    Place
+	standard Place
+	// owner is the user whose process listens on the sockets, by name or number.
+	owner   string
+	configs memory[Config]
+}
+
+// find returns ErrAbsent where the user names nothing and neither a configuration
+// file nor a data directory nor a socket is there.
+func (f *finder) find() (site, error) {
+	place := f.given.or(f.standard)
+	var found site
+	path, here := firstThere(place.Configs)
+	if here || len(f.given.Configs) > 0 {
+		found.config, found.configErr = f.readConfig(path)
+	}
+	found.dataDir = found.config.DataDir
+	if len(f.given.DataDirs) > 0 || !filepath.IsAbs(found.dataDir) {
+		var there bool
+		found.dataDir, there = firstThere(place.DataDirs)
+		here = here || there
+	}
+	found.socket.path = found.config.Socket
+	if len(f.given.Sockets) > 0 || found.socket.path == "" {
+		var there bool
+		found.socket.path, there = firstThere(place.Sockets)
+		here = here || there
+	}
+	if !here && f.given.isEmpty() {
+		return site{}, ErrAbsent
+	}
+	var err error
+	found.socket.owners, err = f.owners(found.dataDir)
+	return found, err
+}
+
+// readConfig takes a file that was only found, and is closed to this process, for
+// none.
+func (f *finder) readConfig(path string) (Config, error) {
+	config, _, err := f.configs.load(path, maxConfig, parseConfig)
+	if errors.Is(err, fs.ErrPermission) && len(f.given.Configs) == 0 {
+		return Config{}, nil
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	return config, nil
+}
+
+// owners returns whose process may listen beside root's: the user's choice, else
+// the owner of the data directory, which nobody else can have made in a directory
+// of root's.
+func (f *finder) owners(dataDir string) ([]uint32, error) {
+	if f.owner != "" {
+		return lookupOwner(f.owner)
+	}
+	if info, err := os.Stat(dataDir); err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			return []uint32{stat.Uid}, nil
+		}
+	}
+	return nil, nil // Not seen from here: root's remains.
+}
+
+func lookupOwner(name string) ([]uint32, error) {
+	number := name
+	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
+		account, err := user.Lookup(name)
+		if err != nil {
+			return nil, fmt.Errorf("look up the user of the sockets: %w", err)
+		}
+		number = account.Uid
+	}
+	uid, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("look up the user of the sockets: %w", err)
+	}
+	return []uint32{uint32(uid)}, nil
+}
+
+// firstThere returns the first of paths that exists, else the first. What can't be
+// looked at for want of rights exists.
+func firstThere(paths []string) (path string, there bool) {
+	for _, path := range paths {
+		if _, err := os.Stat(path); err == nil || errors.Is(err, fs.ErrPermission) {
+			return path, true
+		}
+	}
+	return paths[0], false
+}
