@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -61,13 +62,16 @@ func addSPIRELayer(app *kingpin.Application) *spireLayer {
 	return l
 }
 
-// spiffeID is the SPIRE agent's own; empty where nobody may tell.
+// spiffeID is the SPIRE agent's own; empty where there is none, or nobody may tell.
 func (l *spireLayer) spiffeID(ctx context.Context) (string, error) {
 	reading, err := l.readings().agent.Read(ctx)
-	if reading.Identity == nil {
-		return "", err
+	switch {
+	case reading.Identity != nil:
+		return reading.Identity.ID, nil
+	case errors.Is(err, spire.ErrAbsent):
+		return "", nil
 	}
-	return reading.Identity.ID, nil
+	return "", err
 }
 
 func (l *spireLayer) buildAgent(*slog.Logger) (collector.Collector, error) {
