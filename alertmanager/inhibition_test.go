@@ -49,6 +49,9 @@ func inhibitionCases() []inhibitionCase {
 		return alert(name, severity, "trust-bundle", "bundle", file, "trust_domain", "funlab.casa")
 	}
 	timer := func(name, unit string) map[string]string { return alert(name, "warning", "timer", "timer", unit) }
+	agent := func(name, id string) map[string]string {
+		return alert(name, "critical", "keylime", "agent", id, "verifier", "of-"+id)
+	}
 	down := alert("AttestationExporterDown", "critical", "monitoring")
 	return []inhibitionCase{
 		{
@@ -77,6 +80,51 @@ func inhibitionCases() []inhibitionCase {
 				"AttestationExporterDown", "AttestationParameterMissing", "AttestationWatchdog",
 				"KeylimeAgentClaimedTwice", "KeylimeIntegrityFailure", "SPIRETrustsFailedAgent",
 			},
+		},
+		{
+			"a TPM that is gone hides that the agent is, and what comes of it",
+			[]map[string]string{
+				alert("TPMUnavailable", "critical", "tpm"),
+				alert("KeylimeLocalAgentDown", "critical", "keylime"),
+				agent("KeylimeAgentGivenUp", "a"), agent("KeylimeAttestationStale", "a"), agent("KeylimeIntegrityFailure", "a"),
+			},
+			[]string{"KeylimeIntegrityFailure", "TPMUnavailable"},
+		},
+		{
+			"an agent that is gone hides that it is given up",
+			[]map[string]string{
+				alert("KeylimeLocalAgentDown", "critical", "keylime"),
+				agent("KeylimeAgentGivenUp", "b"), agent("KeylimeAttestationStale", "b"), agent("KeylimeIntegrityFailure", "b"),
+			},
+			[]string{"KeylimeIntegrityFailure", "KeylimeLocalAgentDown"},
+		},
+		{
+			"a silent verifier hides what it said of its agents, but for a refusal",
+			[]map[string]string{
+				alert("KeylimeVerifierUnreachable", "critical", "keylime", "verifier", "of-c"),
+				alert("KeylimeNobodyAttested", "critical", "keylime", "verifier", "of-c"),
+				agent("KeylimeAgentGivenUp", "c"), agent("KeylimeAttestationStale", "c"), agent("KeylimeAgentStopped", "c"),
+				agent("KeylimeIntegrityFailure", "c"), alert("KeylimeLocalAgentDown", "critical", "keylime"),
+			},
+			[]string{"KeylimeIntegrityFailure", "KeylimeLocalAgentDown", "KeylimeVerifierUnreachable"},
+		},
+		{
+			"a verifier that attests nobody hides its agents, but for refused and stopped ones",
+			[]map[string]string{
+				alert("KeylimeNobodyAttested", "critical", "keylime", "verifier", "of-d"),
+				agent("KeylimeAgentGivenUp", "d"), agent("KeylimeAttestationStale", "d"), agent("KeylimeAgentStopped", "d"),
+				agent("KeylimeIntegrityFailure", "d"),
+			},
+			[]string{"KeylimeAgentStopped", "KeylimeIntegrityFailure", "KeylimeNobodyAttested"},
+		},
+		{
+			"another verifier hides nothing",
+			[]map[string]string{
+				alert("KeylimeVerifierUnreachable", "critical", "keylime", "verifier", "of-e"),
+				alert("KeylimeNobodyAttested", "critical", "keylime", "verifier", "of-f"),
+				agent("KeylimeAttestationStale", "g"), agent("KeylimeAgentGivenUp", "g"),
+			},
+			[]string{"KeylimeAgentGivenUp", "KeylimeAttestationStale", "KeylimeNobodyAttested", "KeylimeVerifierUnreachable"},
 		},
 		{
 			"a PCR changed at run time hides the baseline",

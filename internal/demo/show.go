@@ -37,7 +37,7 @@ func show(ctx context.Context, options tower.Options, out io.Writer) error {
 	}
 	options.Notify = func(n tower.Notification) { say("%s", n.Line()) }
 
-	say("Starting a miniature Tower in %s: a software TPM, certificates, a trust bundle, timers; then what watches them.", options.Dir)
+	say("Starting a miniature Tower in %s: a software TPM, certificates, a trust bundle, timers, Keylime; then what watches them.", options.Dir)
 	t, err := tower.Start(ctx, options)
 	if err != nil {
 		return err

@@ -36,7 +36,8 @@ func (j *job) run(now time.Time) error {
 	return nil
 }
 
-// clockwork rotates the authorities and runs the jobs until ctx ends.
+// clockwork rotates the authorities, lets the verifier learn what it does, and runs
+// the jobs until ctx ends.
 func (t *Tower) clockwork(ctx context.Context) {
 	tick := time.NewTicker(max(20*time.Millisecond, t.options.Day/5000))
 	defer tick.Stop()
@@ -58,6 +59,7 @@ func (t *Tower) tick(now time.Time) error {
 	if err := t.rotate(now); err != nil {
 		return err
 	}
+	t.attest(now)
 	for _, j := range t.jobs {
 		if !j.due(now) {
 			continue

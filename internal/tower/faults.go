@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"funlab.casa/attestation_exporter/internal/tower/keylime"
 )
 
 // Everything stands for all faults that are there.
@@ -19,6 +21,8 @@ type Fault struct {
 	What string
 	// Alerts are the notifications that must arrive, in this order, and no others.
 	Alerts []string
+	// Hidden are alerts that then fire, too, and that Alertmanager must keep back.
+	Hidden []string
 
 	breaks, mends func(*Tower, context.Context) error
 }
@@ -39,10 +43,13 @@ func Faults() []Fault {
 			mends:  func(t *Tower, _ context.Context) error { return t.tpm.Unwedge() },
 		},
 		{
-			Name: "pcr7", What: "somebody extends PCR 7 while the host runs; mended by a reboot",
-			Alerts: []string{"TPMPCRChangedWhileRunning"},
-			breaks: func(t *Tower, _ context.Context) error { return t.tpm.Extend(7, "intruder") },
-			mends:  func(t *Tower, ctx context.Context) error { return t.reboot(ctx, kernelInstalled) },
+			Name: "pcr7", What: "somebody extends PCR 7 while the host runs; mended by a reboot and a new attestation",
+			Alerts: []string{"TPMPCRChangedWhileRunning", "KeylimeIntegrityFailure"},
+			breaks: func(t *Tower, _ context.Context) error { return t.intrude() },
+			mends: func(t *Tower, ctx context.Context) error {
+				t.readmit()
+				return t.reboot(ctx, kernelInstalled)
+			},
 		},
 		{
 			Name: "kernel", What: "the host reboots into a kernel that its baseline doesn't know",
@@ -88,6 +95,35 @@ func Faults() []Fault {
 				j.stopped, j.next = false, time.Now()
 				return nil
 			},
+		},
+		{
+			Name: "quote", What: "Keylime's verifier refuses a quote of the host",
+			Alerts: []string{"KeylimeIntegrityFailure"},
+			breaks: func(t *Tower, _ context.Context) error {
+				t.attestation.verifier.Change(hostAgent, keylime.BadQuote)
+				return nil
+			},
+			mends: func(t *Tower, _ context.Context) error { t.readmit(); return nil },
+		},
+		{
+			Name: "agent-gone", What: "the host's Keylime agent ends, and the verifier gives it up",
+			Alerts: []string{"KeylimeLocalAgentDown"},
+			Hidden: []string{"KeylimeAgentGivenUp"},
+			breaks: func(t *Tower, _ context.Context) error { t.loseAgent(); return nil },
+			mends:  (*Tower).recoverAgent,
+		},
+		{
+			Name: "verifier-down", What: "Keylime's verifier is down, and the proxy in front of it says so",
+			Alerts: []string{"KeylimeVerifierUnreachable"},
+			breaks: func(t *Tower, _ context.Context) error { t.attestation.verifier.Break(keylime.BadGateway); return nil },
+			mends:  func(t *Tower, _ context.Context) error { t.attestation.verifier.Break(keylime.NoFault); return nil },
+		},
+		{
+			Name: "verifier-locked", What: "the verifier's database was locked for a moment: it answers PASS for ever and attests nobody",
+			Alerts: []string{"KeylimeNobodyAttested"},
+			Hidden: []string{"KeylimeAttestationStale"},
+			breaks: func(t *Tower, _ context.Context) error { t.attestation.verifier.Lock(); return nil },
+			mends:  func(t *Tower, _ context.Context) error { t.attestation.verifier.Restart(); return nil },
 		},
 	}
 }

@@ -111,6 +111,10 @@ func (t *Tower) renewKeylime(now time.Time) error {
 		if err := writePEM(t.path("keylime", who+".crt"), chain...); err != nil {
 			return err
 		}
+		if who == "agent" {
+			pair := fresh.pair(chain...)
+			t.attestation.shown.Store(&pair)
+		}
 	}
 	return nil
 }
@@ -200,11 +204,8 @@ func (t *Tower) startEndpoint(ctx context.Context) error {
 		return err
 	}
 	listener := tls.NewListener(plain, &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		Certificates: []tls.Certificate{{
-			Certificate: [][]byte{server.certificate.Raw, t.middle.certificate.Raw},
-			PrivateKey:  server.key,
-		}},
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{server.pair(server.certificate, t.middle.certificate)},
 	})
 	t.onClose(func() { _ = listener.Close() })
 	t.endpointAddress = "localhost:" + strings.TrimPrefix(plain.Addr().String(), "127.0.0.1:")
@@ -245,7 +246,7 @@ func (t *Tower) exporterArgs(address string) []string {
 			"--collector.certificate.file="+keylime(who+".crt"),
 			"--collector.certificate.chain="+keylime(who+".crt")+":"+keylime("ca-root-only.crt"))
 	}
-	return args
+	return append(args, t.attestationArgs()...)
 }
 
 func (t *Tower) startExporter(ctx context.Context) error {
@@ -261,7 +262,8 @@ func (t *Tower) startExporter(ctx context.Context) error {
 // runExporter starts the exporter, again if need be, on the address that it has.
 func (t *Tower) runExporter(ctx context.Context) error {
 	address := strings.TrimPrefix(t.ExporterURL, "http://")
-	exporter, err := t.program("exporter", []string{"DBUS_SYSTEM_BUS_ADDRESS=" + t.bus.Address()}, t.options.Exporter, t.exporterArgs(address)...)
+	environment := append(t.attestationEnvironment(), "DBUS_SYSTEM_BUS_ADDRESS="+t.bus.Address())
+	exporter, err := t.program("exporter", environment, t.options.Exporter, t.exporterArgs(address)...)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -22,6 +23,16 @@ import (
 type identity struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
+}
+
+// pair is the identity as a TLS server shows it, with chain, which begins with its
+// own certificate.
+func (i *identity) pair(chain ...*x509.Certificate) tls.Certificate {
+	pair := tls.Certificate{PrivateKey: i.key}
+	for _, c := range chain {
+		pair.Certificate = append(pair.Certificate, c.Raw)
+	}
+	return pair
 }
 
 // issue makes an identity from template, signed by issuer, or by itself where
@@ -93,6 +104,15 @@ func writePEM(file string, certificates ...*x509.Certificate) error {
 		}
 	}
 	return replace(file, text.Bytes())
+}
+
+// writeKey writes a key so that nobody but its owner can read it.
+func writeKey(file string, key *ecdsa.PrivateKey) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 // replace writes content beside file and renames it over, so that nobody reads a

@@ -1,10 +1,11 @@
 // Package tower stands up a miniature of the deployment that the exporter is for,
 // on loopback: a host with a software TPM, certificates, a trust bundle and the
-// timers that renew them, and beside it the exporter, Prometheus and Alertmanager
-// with the shipped rules and configuration. Things of it can be broken and mended.
+// timers that renew them, Keylime, which attests it, and beside them the exporter,
+// Prometheus and Alertmanager with the shipped rules and configuration. Things of it
+// can be broken and mended.
 //
 // TPM, D-Bus daemon, exporter, Prometheus and Alertmanager are the real programs.
-// systemd and the services that renew things are played by this package.
+// Keylime, systemd and the services that renew things are played by this package.
 package tower
 
 import (
@@ -60,6 +61,7 @@ type Tower struct {
 	tpm             *swtpm.TPM
 	bus             *bus.Bus
 	endpointAddress string
+	attestation     attestation
 	inbox           *inbox
 
 	mu         sync.Mutex // guards what follows
@@ -98,6 +100,7 @@ func Start(ctx context.Context, options Options) (_ *Tower, err error) {
 		{"certificates and bundle", t.startIdentities},
 		{"system bus", t.startBus},
 		{"TLS endpoint", t.startEndpoint},
+		{"attestation", t.startAttestation},
 		{"exporter", t.startExporter},
 		{"Alertmanager", t.startAlertmanager},
 		{"Prometheus", t.startPrometheus},

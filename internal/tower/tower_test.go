@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,18 +65,21 @@ func TestFaults(t *testing.T) {
 
 	// Faults that wait for a certificate to run out go together.
 	for _, together := range [][]string{
-		{"pcr7"}, {"tpm-wedged"}, {"host-gone"}, {"kernel"}, {"chain"}, {"half-written"}, {"renewal", "bundle-timer"},
+		{"pcr7"}, {"tpm-wedged"}, {"host-gone"}, {"kernel"}, {"chain"}, {"half-written"},
+		{"quote"}, {"agent-gone"}, {"verifier-down"}, {"verifier-locked"}, {"renewal", "bundle-timer"},
 	} {
 		t.Run(strings.Join(together, "+"), func(t *testing.T) {
 			before, _ := tower.Received()
 			news := func(all []Notification) []Notification { return all[len(before):] }
 			var want [][]string
+			var hidden []string
 			for _, name := range together {
 				fault, err := faultNamed(name)
 				if err != nil {
 					t.Fatal(err)
 				}
 				want = append(want, fault.Alerts)
+				hidden = append(hidden, fault.Hidden...)
 				if err := tower.Break(t.Context(), name); err != nil {
 					t.Fatal(err)
 				}
@@ -88,6 +92,10 @@ func TestFaults(t *testing.T) {
 					})
 					t.Logf("%s arrived %.0f s after the fault", alert, time.Since(broken).Seconds())
 				}
+			}
+			for _, alert := range hidden {
+				awaitInhibited(t, tower, alert)
+				t.Logf("%s was kept back %.0f s after the fault", alert, time.Since(broken).Seconds())
 			}
 			if err := tower.Mend(t.Context(), Everything); err != nil {
 				t.Fatal(err)
@@ -106,7 +114,7 @@ func TestFaults(t *testing.T) {
 					}
 				}
 				for _, annotation := range []string{"summary", "description", "runbook_url"} {
-					if text := n.Annotations[annotation]; text == "" || strings.Contains(text, "error") || strings.Contains(text, "no value") {
+					if text := n.Annotations[annotation]; text == "" || strings.Contains(text, "<error expanding") || strings.Contains(text, "no value") {
 						t.Errorf("%s has the annotation %s %q", n.Alert(), annotation, text)
 					}
 				}
@@ -174,7 +182,45 @@ func awaitQuiet(t *testing.T, tower *Tower) {
 // prometheusAlerts returns the names of what is pending or fires.
 func prometheusAlerts(ctx context.Context, t *testing.T, tower *Tower) []string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, tower.PrometheusURL+"/api/v1/alerts", http.NoBody)
+	var got struct {
+		Data struct {
+			Alerts []struct {
+				Labels map[string]string `json:"labels"`
+			} `json:"alerts"`
+		} `json:"data"`
+	}
+	getJSON(ctx, t, tower.PrometheusURL+"/api/v1/alerts", &got)
+	var names []string
+	for _, alert := range got.Data.Alerts {
+		names = append(names, alert.Labels["alertname"])
+	}
+	return names
+}
+
+// awaitInhibited waits until Alertmanager has an alert that it keeps back.
+func awaitInhibited(t *testing.T, tower *Tower, alert string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	query := url.Values{"active": {"false"}, "inhibited": {"true"}, "filter": {"alertname=" + alert}}
+	for {
+		var kept []json.RawMessage
+		if getJSON(ctx, t, tower.AlertmanagerURL+"/api/v2/alerts?"+query.Encode(), &kept); len(kept) > 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("no %s was kept back within %v", alert, patience)
+		}
+	}
+}
+
+func getJSON(ctx context.Context, t *testing.T, address string, into any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,21 +229,9 @@ func prometheusAlerts(ctx context.Context, t *testing.T, tower *Tower) []string 
 		t.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var got struct {
-		Data struct {
-			Alerts []struct {
-				Labels map[string]string `json:"labels"`
-			} `json:"alerts"`
-		} `json:"data"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&got); err != nil {
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, alert := range got.Data.Alerts {
-		names = append(names, alert.Labels["alertname"])
-	}
-	return names
 }
 
 func firing(all []Notification) []Notification {

@@ -1,6 +1,9 @@
 package keylime
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // A Conduct is how an agent behaves towards the verifier.
 type Conduct string
@@ -34,6 +37,8 @@ type Agent struct {
 	// never attested has both at the same moment.
 	Added, Since time.Time
 	Conduct      Conduct
+	// Event is why a BadQuote is refused; empty is PCR 4.
+	Event string
 	// V is the secret that the verifier hands out to every reader.
 	V string
 }
@@ -70,7 +75,7 @@ func (a Agent) at(now time.Time, interval time.Duration, giveUp scale) picture {
 			p.state = number(5)
 		}
 	case BadQuote:
-		p.state, p.status, p.event = number(9), "FAIL", "pcr_validation.invalid_pcr_4"
+		p.state, p.status, p.event = number(9), "FAIL", cmp.Or(a.Event, "pcr_validation.invalid_pcr_4")
 		p.quote = a.Since
 	case Gone:
 		p.giveUp(failing, giveUp.of(GiveUpGone))
