@@ -70,6 +70,28 @@ func ParseEndpoint(text, anchors string) (*Endpoint, error) {
 	return endpoint, nil
 }
 
+// Endpoint returns the bundle endpoint that server.conf switches on, to be asked on
+// this host, and ErrAbsent where there is none. Of the profile https_web only the
+// user knows by which name its certificate is to be verified.
+func (s *Server) Endpoint(anchors string) (*Endpoint, error) {
+	site, err := s.finder.find()
+	if err != nil {
+		return nil, err
+	}
+	if site.config.Endpoint.Profile != "https_spiffe" {
+		return nil, ErrAbsent
+	}
+	host, port, err := net.SplitHostPort(site.config.Endpoint.Address)
+	if err != nil {
+		return nil, fmt.Errorf("bundle endpoint of server.conf: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	domain := site.config.TrustDomain
+	return ParseEndpoint(domain+",https://"+net.JoinHostPort(host, port)+",spiffe://"+domain+"/spire/server", anchors)
+}
+
 // Live returns the endpoint's bundle. It is asked once in five minutes, and its
 // answer is served in between; after a refused connection it is asked again.
 func (e *Endpoint) Live(ctx context.Context) ([]certs.LiveBundle, error) {

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"math/big"
@@ -216,6 +217,34 @@ func TestEndpointRefused(t *testing.T) {
 	defer server.Close()
 	if live, err := endpoint.Live(t.Context()); err != nil {
 		t.Errorf("got %+v, %v right after it came up, want a bundle", live, err)
+	}
+}
+
+func TestServerEndpoint(t *testing.T) {
+	block := func(address, profile string) string {
+		return `server { trust_domain = "funlab.casa" federation { bundle_endpoint { address = "` + address + `" port = 8443 profile "` + profile + `" {} } } }`
+	}
+	tests := []struct{ name, config, want string }{
+		{"on all addresses", block("0.0.0.0", "https_spiffe"), "https://localhost:8443"},
+		{"on all addresses of IPv6", block("::", "https_spiffe"), "https://localhost:8443"},
+		{"on one", block("192.0.2.1", "https_spiffe"), "https://192.0.2.1:8443"},
+		{"by a name that only the user knows", block("0.0.0.0", "https_web"), ""},
+		{"none", `server { trust_domain = "funlab.casa" }`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			server := NewServer(ServerOptions{Place: Place{Configs: []string{writeFile(t.TempDir(), "server.conf", tt.config)}}})
+			endpoint, err := server.Endpoint("")
+			if tt.want == "" {
+				if !errors.Is(err, ErrAbsent) {
+					t.Errorf("got %+v, %v, want %v", endpoint, err, ErrAbsent)
+				}
+				return
+			}
+			if err != nil || endpoint.url != tt.want || endpoint.id.String() != serverID {
+				t.Errorf("got %+v, %v, want %s of %s", endpoint, err, tt.want, serverID)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -62,6 +63,16 @@ func (a *Agent) Live(ctx context.Context) ([]certs.LiveBundle, error) {
 		return nil, err
 	}
 	return []certs.LiveBundle{{TrustDomain: copied.TrustDomain, Source: AgentDataBundle, Authorities: copied.Authorities}}, nil
+}
+
+// BundleFile returns the trust_bundle_path of agent.conf, a copy of the bundle that
+// the agent starts from, and "" where there is none.
+func (a *Agent) BundleFile() string {
+	site, err := a.finder.find()
+	if err != nil || !filepath.IsAbs(site.config.TrustBundle) {
+		return ""
+	}
+	return site.config.TrustBundle
 }
 
 // Cached returns the bundle in the agent's data directory, as one more copy of the

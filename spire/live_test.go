@@ -136,6 +136,22 @@ func TestWithLive(t *testing.T) {
 	}
 }
 
+func TestBundleFile(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"named", `agent { trust_bundle_path = "/etc/spire/trust-bundle.pem" }`, "/etc/spire/trust-bundle.pem"},
+		{"relative", `agent { trust_bundle_path = "conf/bundle.pem" data_dir = "/x" }`, ""},
+		{"none", `agent { data_dir = "/x" }`, ""},
+		{"broken", `agent {`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			agent := NewAgent(AgentOptions{Place: Place{Configs: []string{writeFile(t.TempDir(), "agent.conf", tt.text)}}})
+			if got := agent.BundleFile(); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 // The root above SPIRE's own authority has no SPIFFE ID; the bundle's trust domain
 // is then that of the SVID.
 func TestCachedUpstreamAuthority(t *testing.T) {

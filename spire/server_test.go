@@ -2,6 +2,7 @@ package spire
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -71,6 +72,33 @@ func TestServerReadRecorded(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got agents\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The privileged reader sends readings as JSON.
+func TestReadingsAsJSON(t *testing.T) {
+	server, err := readRecorded(t, "fresh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, dir := newAgent(t, newDomain(t))
+	agent, err := NewAgent(agentOptions(dir)).Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkJSON(t, server)
+	checkJSON(t, agent)
+}
+
+func checkJSON[T any](t *testing.T, reading T) {
+	t.Helper()
+	text, err := json.Marshal(reading)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got T
+	if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, reading) {
+		t.Errorf("got\n%+v, %v\nwant\n%+v", got, err, reading)
 	}
 }
 

@@ -1,6 +1,7 @@
 package spire
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/failure"
 	tower "funlab.casa/attestation_exporter/internal/tower/spire"
 )
@@ -104,6 +106,51 @@ func TestWorkloadAPIAnswers(t *testing.T) {
 			}
 			if len(got.bundles) != tt.wantDomains || authorities != tt.wantAuthorities {
 				t.Errorf("got %d domains with %d authorities, want %d with %d", len(got.bundles), authorities, tt.wantDomains, tt.wantAuthorities)
+			}
+		})
+	}
+}
+
+// What a real agent gave to workloads is what its server had at that moment.
+func TestWorkloadAPIRecorded(t *testing.T) {
+	agent, _ := newAgent(t, newDomain(t))
+	for _, folder := range []string{"fresh", "rotation/3_two_expired_active_prepared", "taint/2_old_tainted", "upstream_authority"} {
+		t.Run(folder, func(t *testing.T) {
+			at, err := agent.Workload.Replay(filepath.Join(recordings, folder), "FetchX509Bundles")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var w workloadAPI
+			got, err := w.fetch(t.Context(), socket{path: agent.Workload.Path, owners: own()})
+			if err != nil || len(got.bundles) != 1 || got.bundles[0].TrustDomain != "funlab.casa" {
+				t.Fatalf("got %+v, %v, want funlab.casa's bundle", got.bundles, err)
+			}
+			shown := certs.ParseBundle("", readRecording(t, folder+"/bundle_show.pem"))
+			if d := certs.Compare(shown.Authorities, got.bundles[0].Authorities, at); d != (certs.Difference{}) {
+				t.Errorf("got %+v between the file and the answer, want none", d)
+			}
+		})
+	}
+}
+
+func TestReasonsRecorded(t *testing.T) {
+	tests := []struct {
+		folder, name string
+		want         failure.Reason
+	}{
+		{"errors", "admin_socket_health_unimplemented", failure.Malformed},
+		{"errors", "debug_on_workload_socket", failure.Malformed},
+		{"errors", "unregistered_FetchX509Bundles", failure.Auth},
+		{"server_down", "agent_debug_get_info_svid_expired", failure.Malformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			recording, err := tower.Load(filepath.Join(recordings, tt.folder), tt.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := reasonOf(status.Code(recording.Answer.Err)); got != tt.want {
+				t.Errorf("got %s for %v, want %s", got, recording.Answer.Err, tt.want)
 			}
 		})
 	}
