@@ -51,7 +51,7 @@ func show(ctx context.Context, options tower.Options, out io.Writer) error {
 	}
 	say(`
   exporter      %s/metrics
-  Prometheus    %s/alerts
+  Prometheus    %s  (Alerts in its menu)
   Alertmanager  %s
 
 A day of the deployment's lasts %v here, and every wait of the rules is %d times shorter: see %s/prometheus/rules.

@@ -2,9 +2,11 @@ package tower
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,7 +126,38 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 		return err
 	}
 	t.onClose(prometheus.Stop)
-	return answers(ctx, prometheus, t.PrometheusURL+"/-/ready")
+	if err := answers(ctx, prometheus, t.PrometheusURL+"/-/ready"); err != nil {
+		return err
+	}
+	return t.awaitMemory(ctx)
+}
+
+// awaitMemory waits until the rules remember the healthy host: a change before
+// that would be none.
+func (t *Tower) awaitMemory(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	address := t.PrometheusURL + "/api/v1/query?query=" + url.QueryEscape("instance_pcr_digest:attestation_tpm_pcr:last_seen")
+	for {
+		var answer struct {
+			Data struct {
+				Result []json.RawMessage `json:"result"`
+			} `json:"data"`
+		}
+		if err := fetch(ctx, address, &answer); err != nil {
+			return err
+		}
+		if len(answer.Data.Result) > 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the rules' first results: %w", ctx.Err())
+		}
+	}
 }
 
 // interval is how often Prometheus scrapes and evaluates: 15 s, made faster like
@@ -193,6 +226,20 @@ func answers(ctx context.Context, program *child.Process, url string) error {
 			return fmt.Errorf("wait for %s: %w", url, ctx.Err())
 		}
 	}
+}
+
+// fetch decodes the JSON at address into something.
+func fetch(ctx context.Context, address string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	return json.NewDecoder(answer.Body).Decode(into)
 }
 
 // webAssets is where the pages of an unpacked Prometheus are; empty where they

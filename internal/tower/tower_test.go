@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -220,16 +219,7 @@ func awaitInhibited(t *testing.T, tower *Tower, alert string) {
 
 func getJSON(ctx context.Context, t *testing.T, address string, into any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+	if err := fetch(ctx, address, into); err != nil {
 		t.Fatal(err)
 	}
 }
