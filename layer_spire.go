@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -90,14 +92,40 @@ func (l *spireLayer) buildPlugins(*slog.Logger) (collector.Collector, error) {
 	return collector.NewSPIREPlugins(plugins.Read), nil
 }
 
+// bundleFiles are those that the user named, else the standard ones and the one
+// that agent.conf names.
+func (l *spireLayer) bundleFiles() []certs.File {
+	if len(l.bundles) > 0 {
+		return given(l.bundles)
+	}
+	files := certs.DefaultBundles()
+	named := l.readings().agent.BundleFile()
+	if named != "" && !slices.ContainsFunc(files, func(f certs.File) bool { return f.Path == named }) {
+		files = append(files, certs.File{Path: named, Optional: true})
+	}
+	return files
+}
+
+// foundEndpoint is the bundle endpoint that server.conf switches on, if any, where
+// the server itself isn't asked. A copy of the bundle verifies it unless the user
+// named other anchors.
+func (l *spireLayer) foundEndpoint(logger *slog.Logger, bundles []certs.File) *spire.Endpoint {
+	if l.serverChoice.enabled || len(l.endpoints) > 0 {
+		return nil
+	}
+	endpoint, err := l.readings().server.Endpoint(cmp.Or(l.anchors, bundles[0].Path))
+	if err != nil {
+		logger.Debug("No bundle endpoint was found", "err", err)
+		return nil
+	}
+	return endpoint
+}
+
 // buildTrustBundle reads the copies in files and the agent's own, and compares them
 // with the live bundle of whoever may be asked: the server knows most, then come
 // the agent and the endpoints.
 func (l *spireLayer) buildTrustBundle(logger *slog.Logger) (collector.Collector, error) {
-	bundles := certs.DefaultBundles()
-	if len(l.bundles) > 0 {
-		bundles = given(l.bundles)
-	}
+	bundles := l.bundleFiles()
 	source, err := certs.NewBundleSource(logger, bundles)
 	if err != nil {
 		return nil, fmt.Errorf("--collector.trust-bundle.file: %w", err)
@@ -113,6 +141,9 @@ func (l *spireLayer) buildTrustBundle(logger *slog.Logger) (collector.Collector,
 			return nil, fmt.Errorf("--collector.trust-bundle.endpoint: %w", err)
 		}
 		live = append(live, endpoint.Live)
+	}
+	if found := l.foundEndpoint(logger, bundles); found != nil {
+		live = append(live, found.Live)
 	}
 	read := spire.WithCached(source.Read, l.readings().agent.Cached)
 	read = spire.WithLive(read, spire.MergeLive(live...))
