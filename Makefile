@@ -59,6 +59,7 @@ check-rules: ## promtool and amtool on rules, their tests and the Alertmanager e
 
 .PHONY: check-metrics
 check-metrics: tools build ## promtool check metrics on the whole exposition of the demo's host
+	@mkdir -p .build
 	go run ./internal/demo metrics > .build/metrics.txt
 	promtool check metrics < .build/metrics.txt
 
