@@ -59,13 +59,8 @@ const (
 // Read looks at the TPM once. It returns what it could read together with an
 // error for what it could not, and ErrAbsent where there is no TPM 2.0.
 func (s *Source) Read(ctx context.Context) (Reading, error) {
-	baseline, baselineErr := s.loadBaseline()
-	reading, err := s.read(ctx, s.Selection.Union(baseline.Selection()))
-	if len(baseline.PCRs) > 0 && reading.Source != "" {
-		comparison := baseline.Compare(reading.PCRs)
-		reading.Baseline = &comparison
-	}
-	return reading, errors.Join(err, baselineErr)
+	reading, _, err := s.ReadAlso(ctx, nil)
+	return reading, err
 }
 
 func (s *Source) read(ctx context.Context, want Selection) (Reading, error) {
