@@ -37,7 +37,7 @@ func addCollectors(app *kingpin.Application) *choices {
 	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.", nil)
 	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app))
 	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app))
-	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, spire.spiffeID))
+	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm.ek, spire.spiffeID))
 	c.add(app, "certificate", "Certificates in files and behind TLS endpoints.", addCertificate(app))
 	c.add(app, "spire-agent", "This host's SPIRE agent and its SVID.", spire.buildAgent)
 	spire.serverChoice = c.addOff(app, "spire-server", "Agents, authorities and entries of this host's SPIRE server, by a socket whose group is full administration.", spire.buildServer)
@@ -73,7 +73,8 @@ func (c *choices) build(logger *slog.Logger, client reader.Client) (map[string]c
 	if err != nil {
 		return nil, err
 	}
-	layer := readings.orReader(client).collectors()
+	c.tpm.readings = readings.orReader(client)
+	layer := c.tpm.readings.collectors()
 	enabled := map[string]collector.Collector{}
 	for _, one := range c.all {
 		if !one.enabled || *c.disableDefaults && !one.asked {

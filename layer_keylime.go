@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"fmt"
 	"log/slog"
 	"os"
@@ -72,10 +73,10 @@ func addKeylimeRegistrar(app *kingpin.Application) build {
 	}
 }
 
-// addKeylimeAgent takes the agent's id from its SPIRE twin where agent.conf leaves
-// it open.
-func addKeylimeAgent(app *kingpin.Application, spiffeID func(context.Context) (string, error)) build {
-	agent := &keylime.LocalAgent{Files: keylimeFiles(), SPIFFEID: spiffeID}
+// addKeylimeAgent takes the agent's id from the TPM or from its SPIRE twin where
+// agent.conf leaves it open.
+func addKeylimeAgent(app *kingpin.Application, ek func(context.Context) (crypto.PublicKey, error), spiffeID func(context.Context) (string, error)) build {
+	agent := &keylime.LocalAgent{Files: keylimeFiles(), EK: ek, SPIFFEID: spiffeID}
 	app.Flag("collector.keylime-agent.address", "Where this host's agent listens; default: from agent.conf.").
 		PlaceHolder("HOST:PORT").StringVar(&agent.Address)
 	return func(*slog.Logger) (collector.Collector, error) {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,6 +41,8 @@ type tpmLayer struct {
 	eventLogGiven bool
 	bootFiles     []string
 	luksDevices   []string
+
+	readings tpmReadings // once the collectors are built
 }
 
 func addTPMLayer(app *kingpin.Application) *tpmLayer {
@@ -63,6 +68,26 @@ type tpmReadings struct {
 	tpm  func(context.Context) (tpm.Reading, error)
 	boot func(context.Context) (boot.Reading, error)
 	luks func(context.Context) (luks.Reading, error)
+}
+
+// rsaEKIndex is where a TPM keeps the certificate of its RSA 2048 endorsement key
+// (TCG EK Credential Profile, section 2.2.1.4), the one that Keylime's agent uses
+// unless it is told otherwise.
+const rsaEKIndex = 0x01c00002
+
+// ek returns the public endorsement key from its certificate, and nil where the TPM
+// holds none.
+func (l *tpmLayer) ek(ctx context.Context) (crypto.PublicKey, error) {
+	reading, err := l.readings.tpm(ctx)
+	for _, ek := range reading.EKCertificates {
+		if ek.Index == rsaEKIndex && ek.PublicKey != nil {
+			return x509.ParsePKIXPublicKey(ek.PublicKey)
+		}
+	}
+	if errors.Is(err, tpm.ErrAbsent) {
+		return nil, nil
+	}
+	return nil, err
 }
 
 // direct reads with this process's own rights.

@@ -36,7 +36,8 @@ type LocalAgent struct {
 	// Address is host:port; empty is what agent.conf says.
 	Address string
 	Files   Files
-	// EK returns the TPM's public endorsement key, SPIFFEID the id of this host's
+	// EK returns the TPM's public endorsement key, or nil where it can't be told;
+	// SPIFFEID the id of this host's
 	// SPIRE agent. Either may be nil; each is asked only where agent.conf leaves the
 	// agent's id open.
 	EK       func(context.Context) (crypto.PublicKey, error)
@@ -93,7 +94,9 @@ func (l *LocalAgent) id(ctx context.Context, uuid string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read the EK that the agent's id is made from: %w", err)
 		}
-		return IDFromEK(ek)
+		if ek != nil {
+			return IDFromEK(ek)
+		}
 	}
 	if l.SPIFFEID == nil {
 		return "", nil

@@ -163,5 +163,9 @@ func parseEKCertificate(index uint32, content []byte) (EKCertificate, bool) {
 	if err != nil {
 		return EKCertificate{Index: index, Failed: certs.Malformed}, true
 	}
-	return EKCertificate{Index: index, Certificate: certs.FactsOf(certificate)}, true
+	return EKCertificate{
+		Index:       index,
+		Certificate: certs.FactsOf(certificate),
+		PublicKey:   certificate.RawSubjectPublicKeyInfo,
+	}, true
 }

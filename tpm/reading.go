@@ -113,6 +113,8 @@ const (
 type EKCertificate struct {
 	Index       uint32 // NV index
 	Certificate certs.Certificate
+	// PublicKey is the endorsement key itself, as a SubjectPublicKeyInfo in DER.
+	PublicKey []byte `json:",omitempty"`
 	// Failed is the reason why something that is a certificate by its shape has
 	// no facts; else it is empty.
 	Failed certs.LoadReason
