@@ -236,6 +236,8 @@ func (t *Tower) exporterArgs(address string) []string {
 	keylime := func(name string) string { return t.path("keylime", name) }
 	args := []string{
 		"--web.listen-address=" + address,
+		// The way back is short here, and so is the time between two scrapes.
+		"--scrape.timeout-offset=50ms",
 		"--collector.tpm.device=" + t.tpm.Socket,
 		"--collector.tpm.baseline=" + t.path("pcr-baseline.json"),
 		"--collector.trust-bundle.file=" + t.path("spire", "trust-bundle.pem"),
