@@ -69,18 +69,3 @@ func TestHTTPConfigPaths(t *testing.T) {
 		t.Error("a file that isn't there: got no error, want one")
 	}
 }
-
-func FuzzParseHTTPConfig(f *testing.F) {
-	f.Add("tls_config:\n  ca_file: ca.crt\n  cert_file: c.crt\n  key_file: c.key\n  server_name: x\n")
-	f.Add("tls_config: {insecure_skip_verify: true}")
-	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseHTTPConfig([]byte(text))
-		if err != nil {
-			return
-		}
-		if got.FollowRedirects || got.ProxyURL.URL != nil || got.ProxyFromEnvironment || got.HTTPHeaders != nil ||
-			got.Authorization != nil || got.BasicAuth != nil || got.OAuth2 != nil || strings.Contains(got.String(), "verify: true") {
-			t.Errorf("got %v, want a plain client", got)
-		}
-	})
-}
