@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,6 +30,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
+	if status := exitStatus(0); errors.As(err, &status) {
+		os.Exit(int(status))
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		os.Exit(1)
@@ -38,6 +42,9 @@ func main() {
 // run is the program without its process: it parses args and serves, or prints to
 // out, until ctx ends. Log lines go to log.
 func run(ctx context.Context, args []string, out, log io.Writer) error {
+	if len(args) > 0 && args[0] == statusName {
+		return runStatus(ctx, args[1:], out)
+	}
 	app := kingpin.New(name, "Exports the state of a host's chain of trust to Prometheus: TPM, boot, disks, Keylime, certificates, trust bundles and timers.")
 	app.Version(version.Print(name))
 	app.HelpFlag.Short('h')
@@ -57,6 +64,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	serve := app.Command("serve", "Serve metrics. This is what happens without a command, too.").Default()
 	privileged := addReader(app)
 	baseline := app.Command("baseline", "Print the current PCRs as a baseline file, as --collector.tpm.baseline reads it.")
+	asking := app.Command(statusName, "Ask exporters and show on one screen what they say of their hosts. It takes flags of its own: see status --help.")
 
 	command, err := app.Parse(args)
 	if err != nil {
@@ -69,6 +77,8 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		return choices.tpm.printBaseline(ctx, out)
 	case privileged.command.FullCommand():
 		return privileged.serve(ctx, logger, choices.tpm)
+	case asking.FullCommand():
+		return errors.New("status is the first word of its command line, try status --help")
 	case serve.FullCommand():
 	}
 	if err := checkTimes(*timeout, *offset); err != nil {
