@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v2"
 )
@@ -55,23 +54,13 @@ func listen(ctx context.Context, logger *slog.Logger, toolkit *web.FlagConfig, a
 }
 
 func routes(path string, metrics http.Handler) (http.Handler, error) {
-	landing, err := web.NewLandingPage(web.LandingConfig{
-		Name:        name,
-		Description: "The state of this host's chain of trust, for Prometheus",
-		Version:     version.Info(),
-		Profiling:   "false",
-		Links: []web.LandingLinks{
-			{Address: path, Text: "Metrics"},
-			{Address: "/-/healthy", Text: "Healthy"},
-			{Address: "/-/ready", Text: "Ready"},
-		},
-	})
+	page, err := landing(path, metrics)
 	if err != nil {
 		return nil, fmt.Errorf("make the landing page: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+path, metrics)
-	mux.Handle("GET /{$}", landing)
+	mux.Handle("GET /{$}", page)
 	for _, probe := range []string{"healthy", "ready"} {
 		mux.HandleFunc("GET /-/"+probe, func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, "%s is %s.\n", name, probe)

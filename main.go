@@ -30,7 +30,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	if status := exitStatus(0); errors.As(err, &status) {
+	if status := exitError(0); errors.As(err, &status) {
 		os.Exit(int(status))
 	}
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 
 const statusName = "status"
 
-// An exitStatus ends the program with a number and no further word.
-type exitStatus int
+// An exitError ends the program with a number and no further word.
+type exitError int
 
-func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // statusCommand shows what exporters say.
 type statusCommand struct {
@@ -34,13 +34,13 @@ type statusCommand struct {
 	screen  terminal
 }
 
-// runStatus shows the state and returns an exitStatus by the convention of the
+// runStatus shows the state and returns an exitError by the convention of the
 // monitoring plugins, for whom a wrong command line is UNKNOWN.
 func runStatus(ctx context.Context, args []string, out io.Writer) error {
 	command, err := parseStatus(args, out)
 	if err != nil {
 		fmt.Fprintf(out, "ATTESTATION %v: %v\n", status.Unknown, err)
-		return exitStatus(status.Unknown)
+		return exitError(status.Unknown)
 	}
 	return command.run(ctx)
 }
@@ -120,7 +120,7 @@ func (c *statusCommand) look(ctx context.Context) error {
 	if report.State == status.OK {
 		return nil
 	}
-	return exitStatus(report.State)
+	return exitError(report.State)
 }
 
 func (c *statusCommand) show(report status.Report) error {

@@ -60,8 +60,9 @@ func (a alert) severity() State {
 		bundleExpiringSoon, bundleOutdated, certificateExpiringSoon, certificateNotYetValid, certificateUnreadable,
 		timerNotRunning, timerOverdue, timerServiceFailed, timerServiceStuck:
 		return Warning
+	default:
+		return Critical
 	}
-	return Critical
 }
 
 // loud reports whether the alert comes first among the critical ones: somebody may

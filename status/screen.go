@@ -39,12 +39,12 @@ func (r Report) Screen(options ScreenOptions) string {
 	return s.text.String()
 }
 
-// line writes one line without the blanks at its end.
-func (s *screen) line(format string, args ...any) {
+// linef writes one line without the blanks at its end.
+func (s *screen) linef(format string, args ...any) {
 	s.text.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
 }
 
-func (s *screen) heading(text string) { s.line("\n%s", s.paint("1", text)) }
+func (s *screen) heading(text string) { s.linef("\n%s", s.paint("1", text)) }
 
 // hanging writes text behind a first part that is as wide as indent, and what has
 // no room below it.
@@ -53,7 +53,7 @@ func (s *screen) hanging(first string, indent int, text string) {
 		if i > 0 {
 			first = strings.Repeat(" ", indent)
 		}
-		s.line("%s%s", first, line)
+		s.linef("%s%s", first, line)
 	}
 }
 
@@ -66,12 +66,13 @@ func layerTitle(layer Layer) string {
 		return "bundle"
 	case Certificate:
 		return "cert"
+	default:
+		return string(layer)
 	}
-	return string(layer)
 }
 
 func (s *screen) hosts() {
-	s.line("")
+	s.linef("")
 	names := []string{"HOST"}
 	taken := 0
 	for _, layer := range Layers() {
@@ -81,17 +82,17 @@ func (s *screen) hosts() {
 		names = append(names, host.Host)
 	}
 	wide := longest(s.Width-taken, names)
-	heading := pad("HOST", wide)
+	heading := []string{pad("HOST", wide)}
 	for _, layer := range Layers() {
-		heading += "  " + pad(layerTitle(layer), 4)
+		heading = append(heading, pad(layerTitle(layer), 4))
 	}
-	s.line("%s", s.paint("1", strings.TrimRight(heading, " ")))
+	s.linef("%s", s.paint("1", strings.TrimRight(strings.Join(heading, "  "), " ")))
 	for _, host := range s.report.Hosts {
-		row := pad(shorten(host.Host, wide), wide)
+		row := []string{pad(shorten(host.Host, wide), wide)}
 		for _, layer := range Layers() {
-			row += "  " + s.cell(host, layer)
+			row = append(row, s.cell(host, layer))
 		}
-		s.line("%s", row)
+		s.linef("%s", strings.Join(row, "  "))
 	}
 }
 
@@ -133,7 +134,7 @@ func (s *screen) troubles() {
 	}
 	for _, key := range order {
 		if over := alike[key] - maxAlike; over > 0 && !s.All {
-			s.line("%s", pad("", 10)+fmt.Sprintf("and %d more of %s on %s: see --all", over, key[1], key[0]))
+			s.linef("%s", pad("", 10)+fmt.Sprintf("and %d more of %s on %s: see --all", over, key[1], key[0]))
 		}
 	}
 }
@@ -143,7 +144,7 @@ func (s *screen) trouble(row Row) {
 	if name == "" {
 		name = string(row.Layer)
 	}
-	s.line("%s  %s: %s", s.paintState(row.State, pad(row.State.String(), 8)), row.Host, s.paint("1", name))
+	s.linef("%s  %s: %s", s.paintState(row.State, pad(row.State.String(), 8)), row.Host, s.paint("1", name))
 	s.hanging(pad("", 10), 10, row.What+": "+row.Text)
 }
 
