@@ -121,12 +121,16 @@ func silent(err error) bool {
 	return errors.As(err, &operation) && operation.Op == "dial"
 }
 
-// withoutURL drops the method and address that the HTTP client writes before its
-// errors: the row names the host.
+// withoutURL drops the addresses that the HTTP client and the network write before
+// their errors: the row names the host.
 func withoutURL(err error) error {
 	var request *url.Error
 	if errors.As(err, &request) {
-		return request.Err
+		err = request.Err
+	}
+	var operation *net.OpError
+	if errors.As(err, &operation) && operation.Op == "dial" {
+		err = operation.Err
 	}
 	return err
 }

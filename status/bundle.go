@@ -64,5 +64,5 @@ func shareOf(remaining, lifetime float64) string {
 	if lifetime <= 0 || remaining < 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (%.0f %% of its life)", 100*remaining/lifetime)
+	return fmt.Sprintf(", %.0f %% of life", 100*remaining/lifetime)
 }

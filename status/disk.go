@@ -83,9 +83,9 @@ func (d disk) bindings() string {
 	case total == 0:
 		return "no TPM binding"
 	case d.unforetold > 0:
-		return fmt.Sprintf("%d of %s foretellable", total-d.unforetold, counted(float64(total), "TPM binding", "TPM bindings"))
+		return fmt.Sprintf("%d of %d TPM bindings can't be foretold", d.unforetold, total)
 	}
-	return fmt.Sprintf("%d of %s hold", len(d.satisfied), counted(float64(total), "TPM binding", "TPM bindings"))
+	return fmt.Sprintf("%d of %d TPM bindings hold", len(d.satisfied), total)
 }
 
 // threatened reports whether a binding stands on a PCR that the next boot will

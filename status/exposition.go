@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +13,31 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// maxExposition is how long an exposition may be. A verifier of 10,000 agents has
-// one of about 20 MB.
-const maxExposition = 64 << 20
+// How long an exposition may be. The host of a verifier and a SPIRE server with
+// 10,000 agents has one of about 30 MB and 200,000 lines.
+const (
+	maxBytes = 64 << 20
+	maxLines = 500_000
+)
+
+var errTooLong = fmt.Errorf("the exposition is longer than %d lines or %d bytes", maxLines, maxBytes)
+
+// A bounded reader fails where an exposition is too long. Lines count because a
+// short one costs as much memory as a long one.
+type bounded struct {
+	from         io.Reader
+	bytes, lines int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.bytes += n
+	b.lines += bytes.Count(p[:n], []byte{'\n'})
+	if b.bytes > maxBytes || b.lines > maxLines {
+		return 0, errTooLong
+	}
+	return n, err
+}
 
 // Samples are the series of one exposition, by the name of their metric.
 type Samples map[string][]sample
@@ -31,18 +54,14 @@ func (s sample) label(name model.LabelName) string { return string(s.metric[name
 // character, so that what comes after may print it. A value that isn't a finite
 // number is no reading, and is left out.
 func Parse(r io.Reader) (Samples, error) {
-	limited := &io.LimitedReader{R: r, N: maxExposition + 1}
 	decoder := expfmt.SampleDecoder{
-		Dec:  expfmt.NewDecoder(limited, expfmt.NewFormat(expfmt.TypeTextPlain)),
+		Dec:  expfmt.NewDecoder(&bounded{from: r}, expfmt.NewFormat(expfmt.TypeTextPlain)),
 		Opts: &expfmt.DecodeOptions{},
 	}
 	samples := Samples{}
 	for {
 		var family model.Vector
 		err := decoder.Decode(&family)
-		if limited.N == 0 {
-			return nil, fmt.Errorf("exposition is longer than %d bytes", maxExposition)
-		}
 		if errors.Is(err, io.EOF) {
 			return samples, nil
 		}

@@ -65,7 +65,7 @@ func (v view) keylimeVerifiers() []Row {
 			continue
 		}
 		agents := v.agentsOf(verifier)
-		rows = append(rows, v.verifier(what, agents))
+		rows = append(rows, v.verifier(what, agents).standing())
 		for _, a := range agents {
 			rows = append(rows, v.agent(a)...)
 		}

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -167,7 +168,7 @@ func (s *screen) layers() {
 func (s *screen) table(rows []Row) {
 	var hosts, things []string
 	for _, row := range rows {
-		hosts, things = append(hosts, row.Host), append(things, row.What)
+		hosts, things = append(hosts, s.shortHost(row.Host)), append(things, row.What)
 	}
 	host := 0
 	if len(s.report.Hosts) > 1 {
@@ -178,12 +179,23 @@ func (s *screen) table(rows []Row) {
 		first := s.paintState(row.State, pad(row.State.String(), 8)) + "  "
 		indent := 10
 		if host > 0 {
-			first += pad(shorten(row.Host, host), host) + "  "
+			first += pad(shorten(s.shortHost(row.Host), host), host) + "  "
 			indent += host + 2
 		}
 		first += pad(shorten(row.What, thing), thing) + "  "
 		s.hanging(first, indent+thing+2, row.Text)
 	}
+}
+
+// shortHost is a host's name without the domain that all hosts are in.
+func (s *screen) shortHost(host string) string {
+	name, domain, _ := strings.Cut(host, ".")
+	for _, other := range s.report.Hosts {
+		if _, its, _ := strings.Cut(other.Host, "."); its != domain || domain == "" || net.ParseIP(other.Host) != nil {
+			return host
+		}
+	}
+	return name
 }
 
 // paintState colours text as its state; the words beside say the same.

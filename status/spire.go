@@ -47,7 +47,7 @@ func (v view) spireServer() []Row {
 		what := "SPIRE server of " + domain
 		switch {
 		case up.value == 1:
-			rows = append(rows, v.fine(SPIRE, what, "serves%s", v.population(domain)))
+			rows = append(rows, v.fine(SPIRE, what, "serves%s", v.population(domain)).standing())
 		case v.fleet.serving[domain]:
 			rows = append(rows, v.wrong(spireServerOneDown, SPIRE, what, "doesn't answer; another one does"))
 		default:

@@ -59,6 +59,9 @@ type Row struct {
 	Total *float64 `json:"total,omitempty"`
 	// NextRun is a timer's, in Unix time.
 	NextRun *float64 `json:"next_run_timestamp_seconds,omitempty"`
+
+	// headline marks a row that stands for its layer.
+	headline bool
 }
 
 // A Host is one exporter that was asked.

@@ -48,13 +48,17 @@ func (s Sum) counts() string {
 	return strings.Join(parts, ", ")
 }
 
-// next tells of what ends or runs first, or of the only thing that is there.
+// next tells of the only thing that is there, the one that stands for all, or the
+// one that ends or runs first.
 func (s Sum) next(now float64) string {
 	if len(s.Rows) == 1 {
-		return s.Rows[0].What + ": " + s.Rows[0].Text
+		return tell(s.Rows[0])
 	}
 	var first Row
 	for _, row := range s.Rows {
+		if row.headline {
+			return tell(row)
+		}
 		switch s.Layer {
 		case Certificate, TrustBundle:
 			if row.Remaining != nil && (first.Remaining == nil || *row.Remaining < *first.Remaining) {
@@ -69,9 +73,12 @@ func (s Sum) next(now float64) string {
 	}
 	switch {
 	case first.Remaining != nil:
-		return "first to end: " + first.What + ", " + left(*first.Remaining)
+		return "first to end: " + tell(first)
 	case first.NextRun != nil:
-		return "next: " + first.What + " in " + span(*first.NextRun-now)
+		return "next: " + shorten(first.What, 44) + " in " + span(*first.NextRun-now)
 	}
 	return ""
 }
+
+// tell says of one thing what it is and how it is, in a line or two.
+func tell(row Row) string { return shorten(row.What, 44) + ": " + row.Text }

@@ -18,10 +18,10 @@ func (r Report) Summary() string {
 	}
 	hosts := counted(float64(len(r.Hosts)), "host", "hosts")
 	if len(parts) == 0 {
-		return fmt.Sprintf("ATTESTATION %s: %s, %s looked at", r.State, hosts, counted(float64(len(r.Rows)), "thing", "things"))
+		return fmt.Sprintf("ATTESTATION %s: %s, %s looked at, all well", r.State, hosts, counted(float64(len(r.Rows)), "thing", "things"))
 	}
 	first := r.Rows[0]
-	return fmt.Sprintf("ATTESTATION %s: %s on %s; %s: %s %s", r.State, strings.Join(parts, ", "), hosts, first.Host, first.What, first.Text)
+	return fmt.Sprintf("ATTESTATION %s: %s on %s; %s: %s: %s", r.State, strings.Join(parts, ", "), hosts, first.Host, first.What, first.Text)
 }
 
 // PerformanceData are the numbers that a monitoring system may draw, in the form of

@@ -93,12 +93,12 @@ func (v view) planned(t timer) string {
 	case t.running:
 		text = "its service runs now"
 	case t.next != nil && *t.next >= v.now:
-		text = "next run in " + span(*t.next-v.now)
+		text = "next in " + span(*t.next-v.now)
 	case t.next != nil:
-		text = "next run any moment"
+		text = "next any moment"
 	}
 	if t.result != nil {
-		text += ", the last one went well" + v.ago(t.exit)
+		text += "; last went well" + v.ago(t.exit)
 	}
 	return text
 }

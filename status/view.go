@@ -49,6 +49,12 @@ func (r Row) at(host string) Row {
 	return r
 }
 
+// standing makes a row the one that is told of its layer.
+func (r Row) standing() Row {
+	r.headline = true
+	return r
+}
+
 // ending gives a row the time that is left and, where its whole life is known, the
 // share of that.
 func (r Row) ending(remaining, lifetime float64) Row {
