@@ -45,8 +45,8 @@ func (r Report) Page() (string, error) {
 	}
 	var text strings.Builder
 	err = page.Execute(&text, map[string]any{
-		"Summary":  r.Summary(),
 		"State":    r.State,
+		"Verdict":  r.verdict(),
 		"Troubles": r.troubles(maxPageRows),
 		"Layers":   sums,
 		"Time":     time.UnixMilli(int64(r.Time * 1000)).UTC().Format("2006-01-02 15:04:05 MST"),

@@ -9,6 +9,16 @@ import (
 // Summary is the line that a monitoring system shows: how bad, how many, and the
 // first of what needs a person.
 func (r Report) Summary() string {
+	summary := fmt.Sprintf("ATTESTATION %s: %s", r.State, r.verdict())
+	if len(r.Rows) > 0 && r.Rows[0].State != OK {
+		first := r.Rows[0]
+		summary += fmt.Sprintf("; %s: %s: %s", first.Host, first.What, first.Text)
+	}
+	return summary
+}
+
+// verdict counts what needs a person.
+func (r Report) verdict() string {
 	counts := r.counts()
 	var parts []string
 	for _, state := range []State{Critical, Warning, Unknown} {
@@ -18,10 +28,9 @@ func (r Report) Summary() string {
 	}
 	hosts := counted(float64(len(r.Hosts)), "host", "hosts")
 	if len(parts) == 0 {
-		return fmt.Sprintf("ATTESTATION %s: %s, %s looked at, all well", r.State, hosts, counted(float64(len(r.Rows)), "thing", "things"))
+		return fmt.Sprintf("%s, %s looked at, all well", hosts, counted(float64(len(r.Rows)), "thing", "things"))
 	}
-	first := r.Rows[0]
-	return fmt.Sprintf("ATTESTATION %s: %s on %s; %s: %s: %s", r.State, strings.Join(parts, ", "), hosts, first.Host, first.What, first.Text)
+	return strings.Join(parts, ", ") + " on " + hosts
 }
 
 // PerformanceData are the numbers that a monitoring system may draw, in the form of
