@@ -96,31 +96,37 @@ func statusClient(file string) (*http.Client, error) {
 
 // run shows the state once, or again and again until ctx ends.
 func (c *statusCommand) run(ctx context.Context) error {
-	if c.watch == 0 {
-		return c.look(ctx)
-	}
-	tick := time.NewTicker(c.watch)
-	defer tick.Stop()
+	verdict := status.Unknown
 	for {
-		verdict := c.look(ctx)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return verdict
+		answers := status.Ask(ctx, c.client, c.targets, c.timeout)
+		if ctx.Err() != nil {
+			break // What was cut off says nothing of the hosts: the last look stands.
+		}
+		report := status.Judge(answers, unixSeconds(time.Now()))
+		if err := c.show(report); err != nil {
+			return err
+		}
+		verdict = report.State
+		if c.watch == 0 || !waited(ctx, c.watch) {
+			break
 		}
 	}
-}
-
-func (c *statusCommand) look(ctx context.Context) error {
-	answers := status.Ask(ctx, c.client, c.targets, c.timeout)
-	report := status.Judge(answers, unixSeconds(time.Now()))
-	if err := c.show(report); err != nil {
-		return err
-	}
-	if report.State == status.OK {
+	if verdict == status.OK {
 		return nil
 	}
-	return exitError(report.State)
+	return exitError(verdict)
+}
+
+// waited reports whether a time went by before ctx ended.
+func waited(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (c *statusCommand) show(report status.Report) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -133,6 +134,31 @@ func TestStatusJSON(t *testing.T) {
 		t.Errorf("got %+v, want one healthy host", got)
 	}
 }
+
+// A watcher that is interrupted exits with what it saw last, and one that is
+// interrupted before it saw anything can't tell.
+func TestStatusWatch(t *testing.T) {
+	server := exporterOf(t, append(timeless(), "attestation_tpm_locked_out 0", "attestation_tpm_locked_out 1")...)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var text bytes.Buffer
+	out := writer(func(p []byte) (int, error) {
+		interrupt()
+		return text.Write(p)
+	})
+	for _, want := range []status.State{status.Critical, status.Unknown} {
+		if got := exitOf(run(ctx, []string{"status", "--watch=1h", server.URL}, out, out)); got != int(want) {
+			t.Errorf("exit status: got %d, want %d", got, want)
+		}
+	}
+	if got := strings.Count(text.String(), "ATTESTATION"); got != 1 {
+		t.Errorf("got %d screens, want one:\n%s", got, text.String())
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // The first word decides: an exporter's flag before it is a mistake.
 func TestStatusIsTheFirstWord(t *testing.T) {

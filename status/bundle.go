@@ -6,7 +6,7 @@ import "fmt"
 // last: healthy ones expire daily, and stay in the file.
 func (v view) bundles() []Row {
 	var rows []Row
-	for _, failed := range v.samples.only("attestation_trust_bundle_load_failed") {
+	for _, failed := range v.samples["attestation_trust_bundle_load_failed"] {
 		rows = append(rows, v.wrong(bundleUnreadable, TrustBundle, failed.label("bundle"), "can't be read (%s)", failed.label("reason")))
 	}
 	for _, valid := range v.samples.only("attestation_trust_bundle_authorities", "state", "valid") {

@@ -26,12 +26,10 @@ func certificateKey(one sample) [2]string { return [2]string{one.label("kind"), 
 
 // certificateName is the path or address, with the kind where that tells nothing.
 func certificateName(one sample) string {
-	switch kind, name := one.label("kind"), one.label("name"); kind {
-	case "ek":
-		return "EK " + name
-	default:
-		return name
+	if one.label("kind") == "ek" {
+		return "EK " + one.label("name")
 	}
+	return one.label("name")
 }
 
 func (v view) certificate(end sample, begin float64, begun bool) Row {

@@ -14,6 +14,8 @@ type fleet struct {
 	condemned    map[string]string // agents that Keylime refused or stopped, and which
 	known        map[string]bool   // to a verifier
 	verifiers    int               // that answer
+	mute         int               // verifiers that don't
+	registered   float64           // agents, with the registrar that has most
 	serving      map[string]bool   // trust domains with a server that answers
 }
 
@@ -39,6 +41,10 @@ func (f *fleet) add(host string, s Samples) {
 		f.hostOfSPIFFE[info.label("spiffe_id")] = host
 	}
 	f.verifiers += len(upOf(s, "attestation_keylime_verifier_up"))
+	f.mute += len(s["attestation_keylime_verifier_up"]) - len(upOf(s, "attestation_keylime_verifier_up"))
+	if registered, ok := s.value("attestation_keylime_registrar_agents", "activated", "true"); ok {
+		f.registered = max(f.registered, registered)
+	}
 	for _, up := range upOf(s, "attestation_spire_server_up") {
 		f.serving[up.label("trust_domain")] = true
 	}

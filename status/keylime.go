@@ -25,6 +25,8 @@ const (
 // hosts that have it are one agent to the verifier.
 const defaultAgent = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
 
+const sharedID = "has the default UUID, which other hosts may have too"
+
 func agentName(agent string) string { return "agent " + agent }
 
 // refused reports whether the verifier has judged against the agent. A failure's
@@ -40,7 +42,7 @@ func (v view) keylimeLocal() []Row {
 	for _, info := range v.samples["attestation_keylime_local_agent_info"] {
 		what = agentName(info.label("agent"))
 		if info.label("agent") == defaultAgent {
-			rows = append(rows, v.wrong(defaultUUID, Keylime, what, "has the default UUID, which other hosts may have too"))
+			rows = append(rows, v.wrong(defaultUUID, Keylime, what, sharedID))
 		}
 	}
 	up, ok := v.samples.value("attestation_keylime_local_agent_up")
@@ -122,14 +124,13 @@ func (v view) verifier(what string, agents []agent) Row {
 			fresh++
 		}
 	}
-	registered, _ := v.samples.value("attestation_keylime_registrar_agents", "activated", "true")
 	switch {
 	case fresh > 0:
 		return v.fine(Keylime, what, "answers; %d of %s attested just now", fresh, counted(float64(len(agents)), "agent", "agents"))
 	case len(agents) > 0:
 		return v.wrong(nobodyAttested, Keylime, what, "answers, but none of its %s has attested just now", counted(float64(len(agents)), "agent", "agents"))
-	case registered > 0:
-		return v.wrong(nobodyAttested, Keylime, what, "answers, but knows none of %s that are registered", counted(registered, "agent", "agents"))
+	case v.fleet.registered > 0 && len(v.fleet.known) == 0:
+		return v.wrong(nobodyAttested, Keylime, what, "answers, but knows none of %s that are registered", counted(v.fleet.registered, "agent", "agents"))
 	}
 	return v.fine(Keylime, what, "answers; it has no agents")
 }
@@ -146,7 +147,7 @@ func (v view) agent(a agent) []Row {
 		event = ": " + a.event
 	}
 	if a.id == defaultAgent && v.fleet.hostOf(a.id) == "" {
-		wrong(defaultUUID, "has the default UUID, which other hosts may have too")
+		wrong(defaultUUID, sharedID)
 	}
 	switch {
 	case refused(a.state, a.mode, a.failed):
@@ -186,8 +187,14 @@ func (v view) keylimeRegistrar() []Row {
 	var rows []Row
 	activated := v.samples.by("agent", "attestation_keylime_agent_registered")
 	for _, id := range slices.Sorted(maps.Keys(activated)) {
-		if v.fleet.verifiers > 0 && !v.fleet.known[id] {
+		if v.fleet.known[id] {
+			continue
+		}
+		if v.fleet.verifiers > 0 && v.fleet.mute == 0 {
 			rows = append(rows, v.wrong(agentNotVerified, Keylime, agentName(id), "is registered, and no verifier knows it").at(v.fleet.hostOf(id)))
+		}
+		if id == defaultAgent && v.fleet.hostOf(id) == "" {
+			rows = append(rows, v.wrong(defaultUUID, Keylime, agentName(id), sharedID))
 		}
 	}
 	var counts []string

@@ -42,8 +42,12 @@ func (v view) monitoring() []Row {
 // betterSaid reports whether another row tells of the collector's failure.
 func (v view) betterSaid(collector string) bool {
 	switch collector {
-	case "tpm", "spire-agent", "spire-server":
+	case "tpm":
 		return true
+	case "spire-agent":
+		return !v.samples.is(1, "attestation_spire_agent_up")
+	case "spire-server":
+		return !v.samples.is(1, "attestation_spire_server_up")
 	case "keylime-verifier":
 		return v.samples.is(0, "attestation_keylime_verifier_up")
 	case "keylime-registrar":

@@ -8,11 +8,11 @@ import (
 // What the rules say of an agent's last sync, and of the shares of life at which an
 // SVID and an authority should have been replaced.
 const (
-	syncSeconds       = 300
-	svidShare         = 1.0 / 5
-	authorityShare    = 1.0 / 8
-	authoritySeconds  = 6 * day
-	unwantedAttestion = "join_token"
+	syncSeconds      = 300
+	svidShare        = 1.0 / 5
+	authorityShare   = 1.0 / 8
+	authoritySeconds = 6 * day
+	unwantedType     = "join_token"
 )
 
 // spireAgent is about this host's own agent. That it serves is no evidence: it does
@@ -54,10 +54,10 @@ func (v view) spireServer() []Row {
 			rows = append(rows, v.wrong(spireServerDown, SPIRE, what, "doesn't answer%s", v.reason("spire-server")))
 		}
 	}
-	for _, live := range v.samples.only("attestation_spire_server_agents", "attestation_type", unwantedAttestion) {
+	for _, live := range v.samples.only("attestation_spire_server_agents", "attestation_type", unwantedType) {
 		if live.value > 0 {
 			rows = append(rows, v.wrong(spireUnwanted, SPIRE, "SPIRE server of "+live.label("trust_domain"),
-				"%s attested by %s", counted(live.value, "live agent was", "live agents were"), unwantedAttestion))
+				"%s attested by %s", counted(live.value, "live agent was", "live agents were"), unwantedType))
 		}
 	}
 	return rows
