@@ -138,11 +138,7 @@ func (c *statusCommand) show(report status.Report) error {
 		}
 		return encoder.Encode(report)
 	}
-	text := report.Summary()
-	if !c.screen.is {
-		text += " | " + report.PerformanceData()
-	}
-	text += "\n" + report.Screen(status.ScreenOptions{Width: c.screen.columns, Color: c.screen.color, All: c.all})
+	text := report.Screen(status.ScreenOptions{Width: c.screen.columns, Color: c.screen.color, Plugin: !c.screen.is, All: c.all})
 	if c.watch != 0 {
 		text = c.screen.frame(text)
 	}

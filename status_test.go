@@ -195,8 +195,8 @@ func TestStatusOnATerminal(t *testing.T) {
 				t.Errorf("got performance data on a terminal:\n%s", got)
 			}
 			plain := regexp.MustCompile(`\x1b\[[0-9;]*m`).ReplaceAllString(got, "")
-			for i, line := range strings.Split(plain, "\r\n") {
-				if i > 0 && len([]rune(line)) > max(80, int(tt.columns)) {
+			for line := range strings.SplitSeq(plain, "\r\n") {
+				if len([]rune(line)) > max(80, int(tt.columns)) {
 					t.Errorf("got a line of %d characters on %d columns: %s", len([]rune(line)), tt.columns, line)
 				}
 			}

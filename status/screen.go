@@ -15,6 +15,9 @@ type ScreenOptions struct {
 	// Width is the terminal's; less than 80 is drawn as 80.
 	Width int
 	Color bool
+	// Plugin makes the first line a monitoring plugin's: unbroken, with performance
+	// data.
+	Plugin bool
 	// All shows each thing that was looked at, and not only the sums of layers.
 	All bool
 }
@@ -26,10 +29,11 @@ type screen struct {
 	ScreenOptions
 }
 
-// Screen draws the report: the hosts, what needs a person, then the layers.
+// Screen draws the report: a line that says it all, the hosts, what needs a person, then the layers.
 func (r Report) Screen(options ScreenOptions) string {
 	options.Width = max(options.Width, minWidth)
 	s := screen{report: r, ScreenOptions: options}
+	s.summary()
 	s.hosts()
 	s.troubles()
 	if s.All {
@@ -38,6 +42,16 @@ func (r Report) Screen(options ScreenOptions) string {
 		s.sums()
 	}
 	return s.text.String()
+}
+
+func (s *screen) summary() {
+	if s.Plugin {
+		s.linef("%s | %s", s.report.Summary(), s.report.PerformanceData())
+		return
+	}
+	for _, line := range wrap(s.report.Summary(), s.Width) {
+		s.linef("%s", line)
+	}
 }
 
 // linef writes one line without the blanks at its end.

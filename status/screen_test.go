@@ -3,6 +3,7 @@ package status
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -29,13 +30,31 @@ func cases(t *testing.T) map[string]Report {
 
 func TestScreen(t *testing.T) {
 	for name, report := range cases(t) {
-		golden(t, name+".txt", report.Summary()+"\n"+report.Screen(ScreenOptions{Width: 80}))
+		golden(t, name+".txt", report.Screen(ScreenOptions{Width: 80}))
+
 	}
 	critical := cases(t)["critical"]
+	golden(t, "critical-plugin.txt", critical.Screen(ScreenOptions{Plugin: true}))
 	golden(t, "critical-all-80.txt", critical.Screen(ScreenOptions{Width: 80, All: true}))
 	golden(t, "critical-all-120.txt", critical.Screen(ScreenOptions{Width: 120, All: true}))
 	golden(t, "critical-color.txt", critical.Screen(ScreenOptions{Width: 80, Color: true}))
 	golden(t, "healthy-one-host.txt", Judge([]Answer{serverHost(t)}, fixtureNow).Screen(ScreenOptions{Width: 80, All: true}))
+}
+
+// TestPagesShowIt holds what the documents show to what is drawn.
+func TestPagesShowIt(t *testing.T) {
+	whole := cases(t)["critical"].Screen(ScreenOptions{})
+	_, part, _ := strings.Cut(cases(t)["warning"].Screen(ScreenOptions{}), "\n\n")
+	part, _, _ = strings.Cut(part, "\nLAYERS")
+	for page, want := range map[string]string{"../docs/status.md": whole, "../README.md": part} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "```\n"+want+"```\n") {
+			t.Errorf("%s doesn't show\n%s", page, want)
+		}
+	}
 }
 
 func TestScreenKeepsItsWidth(t *testing.T) {
