@@ -117,18 +117,21 @@ func (v view) agentsOf(verifier string) []agent {
 	return agents
 }
 
+// verifier judges the verifier by its agents: one that attests nobody answers all
+// the same.
 func (v view) verifier(what string, agents []agent) Row {
-	fresh := 0
+	fresh, limit := 0, ""
 	for _, a := range agents {
+		limit = span(a.limit)
 		if a.fresh() {
 			fresh++
 		}
 	}
 	switch {
 	case fresh > 0:
-		return v.fine(Keylime, what, "answers; %d of %s attested just now", fresh, counted(float64(len(agents)), "agent", "agents"))
+		return v.fine(Keylime, what, "answers; %d of %s attested in the last %s", fresh, counted(float64(len(agents)), "agent", "agents"), limit)
 	case len(agents) > 0:
-		return v.wrong(nobodyAttested, Keylime, what, "answers, but none of its %s has attested just now", counted(float64(len(agents)), "agent", "agents"))
+		return v.wrong(nobodyAttested, Keylime, what, "answers, but none of its %s attested in the last %s", counted(float64(len(agents)), "agent", "agents"), limit)
 	case v.fleet.registered > 0 && len(v.fleet.known) == 0:
 		return v.wrong(nobodyAttested, Keylime, what, "answers, but knows none of %s that are registered", counted(v.fleet.registered, "agent", "agents"))
 	}

@@ -29,7 +29,8 @@ type screen struct {
 	ScreenOptions
 }
 
-// Screen draws the report: a line that says it all, the hosts, what needs a person, then the layers.
+// Screen draws the report: a line that says it all, the hosts, what needs a person,
+// then the layers.
 func (r Report) Screen(options ScreenOptions) string {
 	options.Width = max(options.Width, minWidth)
 	s := screen{report: r, ScreenOptions: options}
@@ -72,7 +73,8 @@ func (s *screen) hanging(first string, indent int, text string) {
 	}
 }
 
-// Columns of the matrix of hosts: short, so that nine have room beside a name.
+// layerTitle heads a column of the matrix of hosts: short, so that nine have room
+// beside a name.
 func layerTitle(layer Layer) string {
 	switch layer {
 	case Monitoring:
