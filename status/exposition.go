@@ -22,8 +22,8 @@ const (
 
 var errTooLong = fmt.Errorf("the exposition is longer than %d lines or %d bytes", maxLines, maxBytes)
 
-// A bounded reader fails where an exposition is too long. Lines count because a
-// short one costs as much memory as a long one.
+// A bounded reader fails when more than the bytes and lines that are left were
+// read. Lines count because a short one costs as much memory as a long one.
 type bounded struct {
 	from         io.Reader
 	bytes, lines int
@@ -31,9 +31,9 @@ type bounded struct {
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
-	b.bytes += n
-	b.lines += bytes.Count(p[:n], []byte{'\n'})
-	if b.bytes > maxBytes || b.lines > maxLines {
+	b.bytes -= n
+	b.lines -= bytes.Count(p[:n], []byte{'\n'})
+	if b.bytes < 0 || b.lines < 0 {
 		return 0, errTooLong
 	}
 	return n, err
@@ -55,7 +55,7 @@ func (s sample) label(name model.LabelName) string { return string(s.metric[name
 // number is no reading, and is left out.
 func Parse(r io.Reader) (Samples, error) {
 	decoder := expfmt.SampleDecoder{
-		Dec:  expfmt.NewDecoder(&bounded{from: r}, expfmt.NewFormat(expfmt.TypeTextPlain)),
+		Dec:  expfmt.NewDecoder(&bounded{from: r, bytes: maxBytes, lines: maxLines}, expfmt.NewFormat(expfmt.TypeTextPlain)),
 		Opts: &expfmt.DecodeOptions{},
 	}
 	samples := Samples{}

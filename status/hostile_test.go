@@ -2,6 +2,8 @@ package status
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 	"unicode"
@@ -55,18 +57,39 @@ func checkHarmless(t *testing.T, samples Samples) {
 
 func TestParseRefuses(t *testing.T) {
 	tests := []struct {
-		name, text string
-		says       string
+		name string
+		from io.Reader
+		says string
 	}{
-		{"not an exposition", "<html>\x1b[2J", "parse exposition"},
-		{"many lines", strings.Repeat("a 1\n", maxLines+1), errTooLong.Error()},
-		{"a long line", "# " + strings.Repeat("a", maxBytes), errTooLong.Error()},
+		{"not an exposition", strings.NewReader("<html>\x1b[2J"), "parse exposition"},
+		{"too long", &bounded{from: strings.NewReader("a 1\na 2\n"), bytes: 8, lines: 1}, errTooLong.Error()},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Parse(strings.NewReader(tt.text))
+			_, err := Parse(tt.from)
 			if err == nil || !strings.Contains(err.Error(), tt.says) || strings.ContainsRune(err.Error(), '\x1b') {
 				t.Errorf("got %q, want an error that says %q and can be printed", err, tt.says)
+			}
+		})
+	}
+}
+
+func TestBounded(t *testing.T) {
+	const text = "a 1\nb 2\n"
+	tests := []struct {
+		name         string
+		bytes, lines int
+		want         error
+	}{
+		{"just enough", 8, 2, nil},
+		{"a byte too many", 7, 2, errTooLong},
+		{"a line too many", 8, 1, errTooLong},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := io.Copy(io.Discard, &bounded{from: strings.NewReader(text), bytes: tt.bytes, lines: tt.lines})
+			if !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
 	}
