@@ -13,8 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// How long an exposition may be. The host of a verifier and a SPIRE server with
-// 10,000 agents has one of about 30 MB and 200,000 lines.
+// How long an exposition may be: several times what 10,000 agents make.
 const (
 	maxBytes = 64 << 20
 	maxLines = 500_000
