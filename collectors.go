@@ -14,11 +14,10 @@ import (
 type choices struct {
 	disableDefaults *bool
 	all             []*choice
-	tpm             *tpmLayer
+	tpm             *tpmLayer // for the command baseline, too
 }
 
-// A choice is one collector. Its build is called after the command line is parsed;
-// a choice without one is made by its layer.
+// A choice is one collector. Its build is called after the command line is parsed.
 type choice struct {
 	name    string
 	enabled bool
@@ -32,12 +31,12 @@ func addCollectors(app *kingpin.Application) *choices {
 
 	c.tpm = addTPMLayer(app)
 	spire := addSPIRELayer(app)
-	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.", nil)
-	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.", nil)
-	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.", nil)
+	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.", c.tpm.buildTPM)
+	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.", c.tpm.buildBoot)
+	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.", c.tpm.buildLUKS)
 	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app))
 	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app))
-	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm.ek, spire.spiffeID))
+	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm, spire))
 	c.add(app, "certificate", "Certificates in files and behind TLS endpoints.", addCertificate(app))
 	c.add(app, "spire-agent", "This host's SPIRE agent and its SVID.", spire.buildAgent)
 	spire.serverChoice = c.addOff(app, "spire-server", "Agents, authorities and entries of this host's SPIRE server, by a socket whose group is full administration.", spire.buildServer)
@@ -47,7 +46,7 @@ func addCollectors(app *kingpin.Application) *choices {
 	return c
 }
 
-type build = func(*slog.Logger) (collector.Collector, error)
+type build = func(*slog.Logger) (parts, error)
 
 // add makes a collector that runs unless it is switched off.
 func (c *choices) add(app *kingpin.Application, name, help string, with build) {
@@ -66,30 +65,50 @@ func (c *choices) choose(app *kingpin.Application, name, help, enabled string, w
 	return one
 }
 
-// build makes the collectors that are enabled. Those of the TPM's layer share their
-// readings, and leave them to the privileged reader where there is one.
-func (c *choices) build(logger *slog.Logger, client reader.Client) (map[string]collector.Collector, error) {
-	readings, err := c.tpm.direct(logger)
-	if err != nil {
-		return nil, err
-	}
-	c.tpm.readings = readings.orReader(client)
-	layer := c.tpm.readings.collectors()
-	enabled := map[string]collector.Collector{}
+// build makes the parts of the collectors that are enabled, by name.
+func (c *choices) build(logger *slog.Logger) (map[string]parts, error) {
+	enabled := map[string]parts{}
 	for _, one := range c.all {
 		if !one.enabled || *c.disableDefaults && !one.asked {
 			continue
 		}
-		if one.build == nil {
-			enabled[one.name] = layer[one.name]
-			continue
-		}
-		if enabled[one.name], err = one.build(logger); err != nil {
+		made, err := one.build(logger)
+		if err != nil {
 			return nil, err
 		}
+		enabled[one.name] = made
 	}
 	if len(enabled) == 0 {
 		return nil, errors.New("no collector is enabled: --collector.tpm enables one of them")
 	}
 	return enabled, nil
+}
+
+// collectors are for the exporter. They leave to its privileged reader what that
+// answers, where there is one.
+func (c *choices) collectors(logger *slog.Logger, client reader.Client) (map[string]collector.Collector, error) {
+	enabled, err := c.build(logger)
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]collector.Collector{}
+	for name, parts := range enabled {
+		if made[name], err = parts.collector(client); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// questions are for the reader. What its command line switches off is no question.
+func (c *choices) questions(logger *slog.Logger) ([]*reader.Question, error) {
+	enabled, err := c.build(logger)
+	if err != nil {
+		return nil, err
+	}
+	var questions []*reader.Question
+	for _, parts := range enabled {
+		questions = append(questions, parts.questions...)
+	}
+	return questions, nil
 }

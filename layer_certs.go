@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -8,6 +9,7 @@ import (
 
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/reader"
 )
 
 func addCertificate(app *kingpin.Application) build {
@@ -18,33 +20,47 @@ func addCertificate(app *kingpin.Application) build {
 		PlaceHolder("HOST:PORT[@CAFILE]").StringsVar(&endpoints)
 	app.Flag("collector.certificate.chain", "Certificate file whose chain is to verify against the authorities in CAFILE, instead of Keylime's. Repeatable.").
 		PlaceHolder("FILE:CAFILE").StringsVar(&chains)
-	return func(logger *slog.Logger) (collector.Collector, error) {
-		config := certs.Config{Files: certs.DefaultFiles(), Chains: certs.DefaultChains()}
+	return func(logger *slog.Logger) (parts, error) {
+		private := certs.Config{Files: certs.DefaultFiles(), Chains: certs.DefaultChains()}
 		if len(files) > 0 {
-			config.Files = given(files)
+			private.Files = given(files)
 		}
 		if len(chains) > 0 {
-			config.Chains = nil
+			private.Chains = nil
 		}
 		for _, text := range chains {
 			chain, err := certs.ParseChain(text)
 			if err != nil {
-				return nil, fmt.Errorf("--collector.certificate.chain: %w", err)
+				return parts{}, fmt.Errorf("--collector.certificate.chain: %w", err)
 			}
-			config.Chains = append(config.Chains, chain)
+			private.Chains = append(private.Chains, chain)
 		}
+		var public certs.Config
 		for _, text := range endpoints {
 			endpoint, err := certs.ParseEndpoint(text)
 			if err != nil {
-				return nil, fmt.Errorf("--collector.certificate.endpoint: %w", err)
+				return parts{}, fmt.Errorf("--collector.certificate.endpoint: %w", err)
 			}
-			config.Endpoints = append(config.Endpoints, endpoint)
+			public.Endpoints = append(public.Endpoints, endpoint)
 		}
-		source, err := certs.NewSource(logger, config)
-		if err != nil {
-			return nil, fmt.Errorf("--collector.certificate: %w", err)
+		onDisk, diskErr := certs.NewSource(logger, private)
+		onNetwork, networkErr := certs.NewSource(logger, public)
+		if err := errors.Join(diskErr, networkErr); err != nil {
+			return parts{}, fmt.Errorf("--collector.certificate: %w", err)
 		}
-		return collector.NewCertificate(source.Read), nil
+		return certificateParts(onDisk, onNetwork), nil
+	}
+}
+
+// certificateParts leave the files to the reader, and the endpoints to the exporter:
+// the reader has no network.
+func certificateParts(onDisk, onNetwork *certs.Source) parts {
+	files := topic[certs.Reading]{"certificate", certs.ErrAbsent, onDisk.Read}
+	return parts{
+		questions: []*reader.Question{files.question()},
+		collector: func(client reader.Client) (collector.Collector, error) {
+			return collector.NewCertificate(certs.Join(files.by(client), onNetwork.Read)), nil
+		},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/reader"
 	"funlab.casa/attestation_exporter/spire"
 )
 
@@ -64,32 +65,40 @@ func addSPIRELayer(app *kingpin.Application) *spireLayer {
 	return l
 }
 
-// spiffeID is the SPIRE agent's own; empty where there is none, or nobody may tell.
-func (l *spireLayer) spiffeID(ctx context.Context) (string, error) {
-	reading, err := l.readings().agent.Read(ctx)
-	switch {
-	case reading.Identity != nil:
-		return reading.Identity.ID, nil
-	case errors.Is(err, spire.ErrAbsent):
-		return "", nil
+// spiffeIDOf returns the SPIRE agent's own id from a reading of it; empty where there
+// is none, or nobody may tell.
+func spiffeIDOf(read func(context.Context) (spire.AgentReading, error)) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		reading, err := read(ctx)
+		switch {
+		case reading.Identity != nil:
+			return reading.Identity.ID, nil
+		case errors.Is(err, spire.ErrAbsent):
+			return "", nil
+		}
+		return "", err
 	}
-	return "", err
 }
 
-func (l *spireLayer) buildAgent(*slog.Logger) (collector.Collector, error) {
-	return collector.NewSPIREAgent(l.readings().agent.Read), nil
+func (l *spireLayer) agentTopic() topic[spire.AgentReading] {
+	return topic[spire.AgentReading]{"spire-agent", spire.ErrAbsent, l.readings().agent.Read}
 }
 
-func (l *spireLayer) buildServer(*slog.Logger) (collector.Collector, error) {
-	return collector.NewSPIREServer(l.readings().server.Read), nil
+func (l *spireLayer) buildAgent(*slog.Logger) (parts, error) {
+	return partsOf(l.agentTopic(), collector.NewSPIREAgent), nil
 }
 
-func (l *spireLayer) buildPlugins(*slog.Logger) (collector.Collector, error) {
+func (l *spireLayer) buildServer(*slog.Logger) (parts, error) {
+	server := topic[spire.ServerReading]{"spire-server", spire.ErrAbsent, l.readings().server.Read}
+	return partsOf(server, collector.NewSPIREServer), nil
+}
+
+func (l *spireLayer) buildPlugins(*slog.Logger) (parts, error) {
 	plugins := spire.NewPlugins(spire.PluginOptions{
 		AgentConfigs:  l.agent.Place.Configs,
 		ServerConfigs: l.server.Place.Configs,
 	})
-	return collector.NewSPIREPlugins(plugins.Read), nil
+	return partsOf(topic[[]spire.Pin]{"spire-plugins", spire.ErrAbsent, plugins.Read}, collector.NewSPIREPlugins), nil
 }
 
 // bundleFiles are those that the user named, else the standard ones and the one
@@ -121,31 +130,43 @@ func (l *spireLayer) foundEndpoint(logger *slog.Logger, bundles []certs.File) *s
 	return endpoint
 }
 
+// liveTopic is the live bundle by whoever knows it on this host: the server knows
+// most, then comes the agent.
+func (l *spireLayer) liveTopic() topic[[]certs.LiveBundle] {
+	sources := []spire.LiveSource{l.readings().agent.Live}
+	if l.serverChoice.enabled {
+		sources = slices.Insert(sources, 0, l.readings().server.Live)
+	}
+	return topic[[]certs.LiveBundle]{"live-bundle", spire.ErrAbsent, spire.MergeLive(sources...)}
+}
+
 // buildTrustBundle reads the copies in files and the agent's own, and compares them
-// with the live bundle of whoever may be asked: the server knows most, then come
-// the agent and the endpoints.
-func (l *spireLayer) buildTrustBundle(logger *slog.Logger) (collector.Collector, error) {
+// with the live bundle of whoever may be asked. Bundle endpoints come last, and are
+// for the exporter: the reader has no network.
+func (l *spireLayer) buildTrustBundle(logger *slog.Logger) (parts, error) {
 	bundles := l.bundleFiles()
 	source, err := certs.NewBundleSource(logger, bundles)
 	if err != nil {
-		return nil, fmt.Errorf("--collector.trust-bundle.file: %w", err)
+		return parts{}, fmt.Errorf("--collector.trust-bundle.file: %w", err)
 	}
-	var live []spire.LiveSource
-	if l.serverChoice.enabled {
-		live = append(live, l.readings().server.Live)
-	}
-	live = append(live, l.readings().agent.Live)
+	var endpoints []spire.LiveSource
 	for _, text := range l.endpoints {
 		endpoint, err := spire.ParseEndpoint(text, l.anchors)
 		if err != nil {
-			return nil, fmt.Errorf("--collector.trust-bundle.endpoint: %w", err)
+			return parts{}, fmt.Errorf("--collector.trust-bundle.endpoint: %w", err)
 		}
-		live = append(live, endpoint.Live)
+		endpoints = append(endpoints, endpoint.Live)
 	}
-	if found := l.foundEndpoint(logger, bundles); found != nil {
-		live = append(live, found.Live)
-	}
-	read := spire.WithCached(source.Read, l.readings().agent.Cached)
-	read = spire.WithLive(read, spire.MergeLive(live...))
-	return collector.NewTrustBundle(read), nil
+	copies := topic[certs.BundleReading]{"trust-bundle", certs.ErrAbsent, spire.WithCached(source.Read, l.readings().agent.Cached)}
+	live := l.liveTopic()
+	return parts{
+		questions: []*reader.Question{copies.question(), live.question()},
+		collector: func(client reader.Client) (collector.Collector, error) {
+			if found := l.foundEndpoint(logger, bundles); found != nil {
+				endpoints = append(endpoints, found.Live)
+			}
+			sources := append([]spire.LiveSource{live.by(client)}, endpoints...)
+			return collector.NewTrustBundle(spire.WithLive(copies.by(client), spire.MergeLive(sources...))), nil
+		},
+	}, nil
 }

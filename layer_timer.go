@@ -16,11 +16,11 @@ func addTimer(app *kingpin.Application) build {
 		Default(systemd.DefaultInclude).StringVar(&options.Include)
 	app.Flag("collector.timer.expected", "Timer that must be there. Repeatable.").
 		PlaceHolder("NAME.timer").StringsVar(&options.Expected)
-	return func(*slog.Logger) (collector.Collector, error) {
-		reader, err := systemd.New(options)
+	return unprivileged(func(*slog.Logger) (collector.Collector, error) {
+		units, err := systemd.New(options)
 		if err != nil {
 			return nil, fmt.Errorf("--collector.timer: %w", err)
 		}
-		return collector.NewTimer(reader.Read), nil
-	}
+		return collector.NewTimer(units.Read), nil
+	})
 }

@@ -17,7 +17,6 @@ import (
 	"funlab.casa/attestation_exporter/duty"
 	"funlab.casa/attestation_exporter/ima"
 	"funlab.casa/attestation_exporter/luks"
-	"funlab.casa/attestation_exporter/reader"
 	"funlab.casa/attestation_exporter/tpm"
 )
 
@@ -42,7 +41,7 @@ type tpmLayer struct {
 	bootFiles     []string
 	luksDevices   []string
 
-	readings tpmReadings // once the collectors are built
+	made *tpmTopics // once they were asked for
 }
 
 func addTPMLayer(app *kingpin.Application) *tpmLayer {
@@ -62,12 +61,11 @@ func addTPMLayer(app *kingpin.Application) *tpmLayer {
 	return l
 }
 
-// tpmReadings are the readings of the layer, made from the same options whether
-// the exporter or its privileged reader does the reading.
-type tpmReadings struct {
-	tpm  func(context.Context) (tpm.Reading, error)
-	boot func(context.Context) (boot.Reading, error)
-	luks func(context.Context) (luks.Reading, error)
+// tpmTopics share one reading of the TPM among the collectors of a scrape.
+type tpmTopics struct {
+	tpm  topic[tpm.Reading]
+	boot topic[boot.Reading]
+	luks topic[luks.Reading]
 }
 
 // rsaEKIndex is where a TPM keeps the certificate of its RSA 2048 endorsement key
@@ -75,26 +73,31 @@ type tpmReadings struct {
 // unless it is told otherwise.
 const rsaEKIndex = 0x01c00002
 
-// ek returns the public endorsement key from its certificate, and nil where the TPM
-// holds none.
-func (l *tpmLayer) ek(ctx context.Context) (crypto.PublicKey, error) {
-	reading, err := l.readings.tpm(ctx)
-	for _, ek := range reading.EKCertificates {
-		if ek.Index == rsaEKIndex && ek.PublicKey != nil {
-			return x509.ParsePKIXPublicKey(ek.PublicKey)
+// ekOf returns the public endorsement key from its certificate in a reading of the
+// TPM, and nil where the TPM holds none.
+func ekOf(read func(context.Context) (tpm.Reading, error)) func(context.Context) (crypto.PublicKey, error) {
+	return func(ctx context.Context) (crypto.PublicKey, error) {
+		reading, err := read(ctx)
+		for _, ek := range reading.EKCertificates {
+			if ek.Index == rsaEKIndex && ek.PublicKey != nil {
+				return x509.ParsePKIXPublicKey(ek.PublicKey)
+			}
 		}
+		if errors.Is(err, tpm.ErrAbsent) {
+			return nil, nil
+		}
+		return nil, err
 	}
-	if errors.Is(err, tpm.ErrAbsent) {
-		return nil, nil
-	}
-	return nil, err
 }
 
-// direct reads with this process's own rights.
-func (l *tpmLayer) direct(logger *slog.Logger) (tpmReadings, error) {
+// topics are made once, for all who show them.
+func (l *tpmLayer) topics(logger *slog.Logger) (*tpmTopics, error) {
+	if l.made != nil {
+		return l.made, nil
+	}
 	source, err := l.source()
 	if err != nil {
-		return tpmReadings{}, err
+		return nil, err
 	}
 	shared := tpm.NewShared(source, shareTPM)
 	bootSource := &boot.Source{
@@ -106,29 +109,36 @@ func (l *tpmLayer) direct(logger *slog.Logger) (tpmReadings, error) {
 		IMA:           &ima.Source{Directory: ima.DefaultDirectory},
 		Logger:        logger.With("collector", "boot"),
 	}
-	return tpmReadings{
-		tpm:  shared.Read,
-		boot: duty.New(bootPatience, bootSource.Read).Read,
-		luks: luks.Source{Devices: l.luksDevices, Measured: bootSource.Measured}.Read,
-	}, nil
+	l.made = &tpmTopics{
+		tpm:  topic[tpm.Reading]{"tpm", tpm.ErrAbsent, shared.Read},
+		boot: topic[boot.Reading]{"boot", boot.ErrAbsent, duty.New(bootPatience, bootSource.Read).Read},
+		luks: topic[luks.Reading]{"luks", luks.ErrAbsent, luks.Source{Devices: l.luksDevices, Measured: bootSource.Measured}.Read},
+	}
+	return l.made, nil
 }
 
-// orReader asks the privileged reader wherever its socket is, and else reads what
-// this process may.
-func (r tpmReadings) orReader(client reader.Client) tpmReadings {
-	return tpmReadings{
-		tpm:  preferReader(client, questionTPM, tpm.ErrAbsent, r.tpm),
-		boot: preferReader(client, questionBoot, boot.ErrAbsent, r.boot),
-		luks: preferReader(client, questionLUKS, luks.ErrAbsent, r.luks),
+func (l *tpmLayer) buildTPM(logger *slog.Logger) (parts, error) {
+	topics, err := l.topics(logger)
+	if err != nil {
+		return parts{}, err
 	}
+	return partsOf(topics.tpm, collector.NewTPM), nil
 }
 
-func (r tpmReadings) collectors() map[string]collector.Collector {
-	return map[string]collector.Collector{
-		"tpm":  collector.NewTPM(r.tpm),
-		"boot": collector.NewBoot(r.boot),
-		"luks": collector.NewLUKS(r.luks),
+func (l *tpmLayer) buildBoot(logger *slog.Logger) (parts, error) {
+	topics, err := l.topics(logger)
+	if err != nil {
+		return parts{}, err
 	}
+	return partsOf(topics.boot, collector.NewBoot), nil
+}
+
+func (l *tpmLayer) buildLUKS(logger *slog.Logger) (parts, error) {
+	topics, err := l.topics(logger)
+	if err != nil {
+		return parts{}, err
+	}
+	return partsOf(topics.luks, collector.NewLUKS), nil
 }
 
 func (l *tpmLayer) source() (*tpm.Source, error) {

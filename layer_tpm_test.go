@@ -50,10 +50,11 @@ func TestEKIsTheTPMsOwn(t *testing.T) {
 	}
 
 	layer := &tpmLayer{device: chip.Socket, deviceGiven: true, pcrs: "0-7", banks: []string{"sha256"}}
-	if layer.readings, err = layer.direct(slog.New(slog.DiscardHandler)); err != nil {
+	topics, err := layer.topics(slog.New(slog.DiscardHandler))
+	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := layer.ek(t.Context())
+	got, err := ekOf(topics.tpm.direct)(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,11 +66,11 @@ func TestEKIsTheTPMsOwn(t *testing.T) {
 
 func TestEKWithoutTPM(t *testing.T) {
 	layer := &tpmLayer{device: t.TempDir() + "/absent", pcrs: "0-7", banks: []string{"sha256"}}
-	var err error
-	if layer.readings, err = layer.direct(slog.New(slog.DiscardHandler)); err != nil {
+	topics, err := layer.topics(slog.New(slog.DiscardHandler))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := layer.ek(t.Context()); got != nil || err != nil {
+	if got, err := ekOf(topics.tpm.direct)(t.Context()); got != nil || err != nil {
 		t.Errorf("got %v, %v, want neither a key nor an error", got, err)
 	}
 }

@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	case baseline.FullCommand():
 		return choices.tpm.printBaseline(ctx, out)
 	case privileged.command.FullCommand():
-		return privileged.serve(ctx, logger, choices.tpm)
+		return privileged.serve(ctx, logger, choices)
 	case asking.FullCommand():
 		return errors.New("status is the first word of its command line, try status --help")
 	case serve.FullCommand():
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err := checkTimes(*timeout, *offset); err != nil {
 		return err
 	}
-	enabled, err := choices.build(logger, privileged.client())
+	enabled, err := choices.collectors(logger, privileged.client())
 	if err != nil {
 		return err
 	}

@@ -11,17 +11,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
 
-	"funlab.casa/attestation_exporter/boot"
-	"funlab.casa/attestation_exporter/luks"
 	"funlab.casa/attestation_exporter/reader"
-	"funlab.casa/attestation_exporter/tpm"
-)
-
-// The questions that the privileged reader answers.
-const (
-	questionTPM  = "tpm"
-	questionBoot = "boot"
-	questionLUKS = "luks"
 )
 
 // readerCommand is the privileged half of the exporter.
@@ -34,7 +24,7 @@ type readerCommand struct {
 func addReader(app *kingpin.Application) readerCommand {
 	r := readerCommand{
 		socket:  app.Flag("reader.socket", "Socket of the privileged reader, used where it exists.").Default(reader.DefaultSocket).String(),
-		command: app.Command("reader", "Answer a fixed list of questions about the TPM, the boot and the disks on --reader.socket, to the exporter alone."),
+		command: app.Command("reader", "Answer what the enabled collectors ask, a fixed list of questions, on --reader.socket to the exporter alone."),
 	}
 	r.allowed = r.command.Flag("allow-user", "User who may ask, by name or number. Repeatable.").PlaceHolder("USER").Strings()
 	return r
@@ -45,12 +35,12 @@ func (r readerCommand) client() reader.Client {
 }
 
 // serve answers until ctx ends.
-func (r readerCommand) serve(ctx context.Context, logger *slog.Logger, layer *tpmLayer) error {
+func (r readerCommand) serve(ctx context.Context, logger *slog.Logger, choices *choices) error {
 	uids, err := userIDs(*r.allowed)
 	if err != nil {
 		return err
 	}
-	readings, err := layer.direct(logger)
+	questions, err := choices.questions(logger)
 	if err != nil {
 		return err
 	}
@@ -60,15 +50,11 @@ func (r readerCommand) serve(ctx context.Context, logger *slog.Logger, layer *tp
 	}
 	logger.Info("Answering", "version", version.Info(), "socket", listener.Addr(), "users", *r.allowed)
 	return reader.Server{
-		Version:  version.Version,
-		Allowed:  uids,
-		Deadline: reader.DefaultDeadline,
-		Logger:   logger,
-		Questions: []*reader.Question{
-			reader.NewQuestion(questionTPM, tpm.ErrAbsent, readings.tpm),
-			reader.NewQuestion(questionBoot, boot.ErrAbsent, readings.boot),
-			reader.NewQuestion(questionLUKS, luks.ErrAbsent, readings.luks),
-		},
+		Version:   version.Version,
+		Questions: questions,
+		Allowed:   uids,
+		Deadline:  reader.DefaultDeadline,
+		Logger:    logger,
 	}.Serve(ctx, listener)
 }
 
@@ -90,16 +76,4 @@ func userIDs(names []string) ([]uint32, error) {
 		uids = append(uids, uint32(uid))
 	}
 	return uids, nil
-}
-
-// preferReader asks the reader wherever its socket is there at the moment of the
-// reading.
-func preferReader[R any](client reader.Client, question string, absent error, direct func(context.Context) (R, error)) func(context.Context) (R, error) {
-	ask := reader.Ask[R](client, question, absent)
-	return func(ctx context.Context) (R, error) {
-		if client.Present() {
-			return ask(ctx)
-		}
-		return direct(ctx)
-	}
 }

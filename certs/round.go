@@ -201,8 +201,6 @@ func (r *round) endProbes(ctx context.Context, running []<-chan struct{}) {
 
 func (r *round) reading() Reading {
 	reading := Reading{Loads: slices.Collect(maps.Values(r.findings)), Verdicts: r.verdicts}
-	slices.SortFunc(reading.Loads, func(a, b Load) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(reading.Loads, byKindAndName)
 	return reading
 }

@@ -1,6 +1,7 @@
 package keylime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,24 +38,24 @@ type parse func(path string, text []byte, section string, allowed []string) (val
 
 // python reads the configuration of one of the Python components: the first base
 // file there is, and the snippets of both folders on top.
-func (f Files) python(component string, allowed []string) (values, error) {
+func (f Files) python(ctx context.Context, component string, allowed []string) (values, error) {
 	base := slices.DeleteFunc([]string{f.etc(component), f.usrEtc(component)}, func(path string) bool {
 		_, err := os.Stat(path)
 		return errors.Is(err, fs.ErrNotExist)
 	})
 	if len(base) == 0 {
-		return f.merge(component, nil, parseINI, allowed)
+		return f.merge(ctx, component, nil, parseINI, allowed)
 	}
 	paths, err := withSnippets(base[:1], f.usrEtc(component)+".d", f.etc(component)+".d")
 	if err != nil {
 		return nil, err
 	}
-	return f.merge(component, paths, parseINI, allowed)
+	return f.merge(ctx, component, paths, parseINI, allowed)
 }
 
 // rust reads the configuration of the agent: everything there is, what is under /etc
 // on top of what the distribution ships.
-func (f Files) rust(allowed []string) (values, error) {
+func (f Files) rust(ctx context.Context, allowed []string) (values, error) {
 	const component = "agent"
 	var paths []string
 	for _, base := range []string{f.usrEtc(component), f.etc(component)} {
@@ -66,7 +67,7 @@ func (f Files) rust(allowed []string) (values, error) {
 			return nil, err
 		}
 	}
-	return f.merge(component, paths, parseTOML, allowed)
+	return f.merge(ctx, component, paths, parseTOML, allowed)
 }
 
 func (f Files) etc(component string) string {
@@ -96,7 +97,7 @@ func withSnippets(paths []string, folders ...string) ([]string, error) {
 
 // merge parses paths in order, later ones winning, and the environment over all. A
 // file named by KEYLIME_<COMPONENT>_CONFIG stands in for all of paths.
-func (f Files) merge(component string, paths []string, parse parse, allowed []string) (values, error) {
+func (f Files) merge(ctx context.Context, component string, paths []string, parse parse, allowed []string) (values, error) {
 	prefix := "KEYLIME_" + strings.ToUpper(component) + "_"
 	if path, ok := f.env(prefix + "CONFIG"); ok && path != "" {
 		paths = []string{path}
@@ -106,6 +107,9 @@ func (f Files) merge(component string, paths []string, parse parse, allowed []st
 	}
 	merged := values{}
 	for _, path := range paths {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("read Keylime's configuration: %w", err)
+		}
 		text, err := readBounded(path)
 		if err != nil {
 			return nil, fmt.Errorf("read Keylime's configuration: %w", err)

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"funlab.casa/attestation_exporter/certs"
@@ -35,10 +34,10 @@ type LocalAgentReading struct {
 type LocalAgent struct {
 	// Address is host:port; empty is what agent.conf says.
 	Address string
-	Files   Files
+	// Settings reads agent.conf, as Files.Agent does.
+	Settings func(context.Context) (AgentSettings, error)
 	// EK returns the TPM's public endorsement key, or nil where it can't be told;
-	// SPIFFEID the id of this host's
-	// SPIRE agent. Either may be nil; each is asked only where agent.conf leaves the
+	// SPIFFEID the id of this host's SPIRE agent. Either may be nil; each is asked only where agent.conf leaves the
 	// agent's id open.
 	EK       func(context.Context) (crypto.PublicKey, error)
 	SPIFFEID func(context.Context) (string, error)
@@ -50,7 +49,7 @@ const patienceForAgent = 5 * time.Second
 
 // Read asks the agent. The id is there also while the agent is silent.
 func (l *LocalAgent) Read(ctx context.Context) (LocalAgentReading, error) {
-	settings, err := l.Files.Agent()
+	settings, err := l.Settings(ctx)
 	if err != nil && (l.Address == "" || !errors.Is(err, ErrAbsent)) {
 		return LocalAgentReading{}, err
 	}
@@ -60,7 +59,7 @@ func (l *LocalAgent) Read(ctx context.Context) (LocalAgentReading, error) {
 	} else {
 		settings, err = AgentSettings{TLS: true}, nil
 	}
-	if l.Address == "" && l.pushes() {
+	if l.Address == "" && settings.Pushes {
 		return reading, err
 	}
 	reading.Address = settings.Address
@@ -73,14 +72,6 @@ func (l *LocalAgent) Read(ctx context.Context) (LocalAgentReading, error) {
 	}
 	reading.Up, reading.Certificate = true, certificate
 	return reading, err
-}
-
-// pushes reports whether the agent enabled here is the one that pushes. No setting
-// tells: the two are programs that read the same file, and their units exclude each
-// other.
-func (l *LocalAgent) pushes() bool {
-	links, err := filepath.Glob(filepath.Join(l.Files.Root, "/etc/systemd/system/*.wants/keylime_push_model_agent.service"))
-	return err == nil && len(links) > 0
 }
 
 // id finds out the agent's id: the configured one, the one made from the EK where

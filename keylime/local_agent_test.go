@@ -56,7 +56,7 @@ func TestLocalAgentUp(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := startAgent(t, tt.change)
-			agent := LocalAgent{Address: server.Address, Files: Files{Root: t.TempDir()}}
+			agent := LocalAgent{Address: server.Address, Settings: Files{Root: t.TempDir()}.Agent}
 			got, err := agent.Read(t.Context())
 			if err != nil || !got.Up || got.Certificate == nil || got.Certificate.Subject != tt.subject || got.Address != server.Address {
 				t.Errorf("got %+v, %v, want up with the certificate of %s", got, err, tt.subject)
@@ -87,7 +87,7 @@ func TestLocalAgentSilent(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			agent := LocalAgent{Files: agentConf(t, tt.address, "uuid = \""+uuid+"\"")}
+			agent := LocalAgent{Settings: agentConf(t, tt.address, "uuid = \""+uuid+"\"").Agent}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			got, err := agent.Read(ctx)
@@ -116,7 +116,7 @@ func TestLocalAgentWithoutTLS(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	address := plain.Listener.Addr().String()
-	agent := LocalAgent{Files: agentConf(t, address, "enable_agent_mtls = false")}
+	agent := LocalAgent{Settings: agentConf(t, address, "enable_agent_mtls = false").Agent}
 	if got, err := agent.Read(t.Context()); err != nil || !got.Up || got.Certificate != nil {
 		t.Errorf("got %+v, %v, want up without a certificate", got, err)
 	}
@@ -125,7 +125,7 @@ func TestLocalAgentWithoutTLS(t *testing.T) {
 func TestLocalAgentPushMode(t *testing.T) {
 	files := agentConf(t, "127.0.0.1:1", "uuid = \""+DefaultUUID+"\"")
 	writeFile(t, filepath.Join(files.Root, "etc/systemd/system/multi-user.target.wants/keylime_push_model_agent.service"), "")
-	agent := LocalAgent{Files: files}
+	agent := LocalAgent{Settings: files.Agent}
 	if got, err := agent.Read(t.Context()); err != nil || got.Address != "" || got.ID != DefaultUUID {
 		t.Errorf("got %+v, %v, want the id alone", got, err)
 	}
@@ -160,7 +160,7 @@ func TestLocalAgentID(t *testing.T) {
 	server := startAgent(t, nil)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			agent := LocalAgent{Files: agentConf(t, server.Address, "uuid = \""+tt.uuid+"\""), EK: tt.ek, SPIFFEID: tt.spiffe}
+			agent := LocalAgent{Settings: agentConf(t, server.Address, "uuid = \""+tt.uuid+"\"").Agent, EK: tt.ek, SPIFFEID: tt.spiffe}
 			got, err := agent.Read(t.Context())
 			if got.ID != tt.want || !errors.Is(err, tt.err) || !got.Up {
 				t.Errorf("got %q, up %t, %v, want %q, up, %v", got.ID, got.Up, err, tt.want, tt.err)
@@ -193,7 +193,7 @@ func TestIDFromEKIsOpenSSLs(t *testing.T) {
 }
 
 func TestLocalAgentNotHere(t *testing.T) {
-	agent := LocalAgent{Files: Files{Root: t.TempDir()}}
+	agent := LocalAgent{Settings: Files{Root: t.TempDir()}.Agent}
 	if got, err := agent.Read(t.Context()); !errors.Is(err, ErrAbsent) {
 		t.Errorf("got %+v, %v, want ErrAbsent", got, err)
 	}

@@ -38,7 +38,8 @@ type RegistrarOptions struct {
 	HTTP *config.HTTPClientConfig // as VerifierOptions.HTTP
 	// MaxAgents is how many ids a reading may hold.
 	MaxAgents int
-	Files     Files
+	// Settings reads registrar.conf, as Files.Registrar does.
+	Settings func(context.Context) (RegistrarSettings, error)
 }
 
 // questions is how many single agents one reading asks about, some 2 ms each. Fleets
@@ -101,7 +102,7 @@ func (r *Registrar) Read(ctx context.Context) (RegistrarReading, error) {
 }
 
 func (r *Registrar) readOnce(ctx context.Context) (RegistrarReading, error) {
-	target, err := r.target()
+	target, err := r.target(ctx)
 	if err != nil {
 		return RegistrarReading{}, err
 	}
@@ -126,15 +127,18 @@ func (r *Registrar) readOnce(ctx context.Context) (RegistrarReading, error) {
 }
 
 // target finds out which registrar to read.
-func (r *Registrar) target() (url.URL, error) {
+func (r *Registrar) target(ctx context.Context) (url.URL, error) {
 	if r.options.HTTP == nil {
 		return url.URL{}, fmt.Errorf("no HTTP configuration with a client certificate was given: %w", ErrAbsent)
 	}
 	if r.options.URL != "" {
 		return parseURL(r.options.URL)
 	}
-	settings, err := r.options.Files.Registrar()
-	return settings.URL, err
+	settings, err := r.options.Settings(ctx)
+	if err != nil {
+		return url.URL{}, err
+	}
+	return parseURL(settings.URL.String())
 }
 
 // list takes up who registered since the last reading and forgets who is gone.

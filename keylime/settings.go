@@ -2,6 +2,7 @@ package keylime
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -27,15 +28,15 @@ type VerifierSettings struct {
 }
 
 // Verifier reads verifier.conf; ErrAbsent says that there is none.
-func (f Files) Verifier() (VerifierSettings, error) {
-	found, err := f.python("verifier", []string{
+func (f Files) Verifier(ctx context.Context) (VerifierSettings, error) {
+	found, err := f.python(ctx, "verifier", []string{
 		"uuid", "ip", "port", "quote_interval",
 		"tls_dir", "server_cert", "client_cert", "trusted_client_ca", "trusted_server_ca",
 	})
 	if err != nil {
 		return VerifierSettings{}, err
 	}
-	target, err := found.url("ip", "port", "8881", f.tenant("verifier_ip"))
+	target, err := found.url("ip", "port", "8881", f.tenant(ctx, "verifier_ip"))
 	if err != nil {
 		return VerifierSettings{}, err
 	}
@@ -60,12 +61,12 @@ type RegistrarSettings struct {
 }
 
 // Registrar reads registrar.conf; ErrAbsent says that there is none.
-func (f Files) Registrar() (RegistrarSettings, error) {
-	found, err := f.python("registrar", []string{"ip", "tls_port", "tls_dir", "server_cert", "trusted_client_ca"})
+func (f Files) Registrar(ctx context.Context) (RegistrarSettings, error) {
+	found, err := f.python(ctx, "registrar", []string{"ip", "tls_port", "tls_dir", "server_cert", "trusted_client_ca"})
 	if err != nil {
 		return RegistrarSettings{}, err
 	}
-	target, err := found.url("ip", "tls_port", "8891", f.tenant("registrar_ip"))
+	target, err := found.url("ip", "tls_port", "8891", f.tenant(ctx, "registrar_ip"))
 	if err != nil {
 		return RegistrarSettings{}, err
 	}
@@ -83,11 +84,15 @@ type AgentSettings struct {
 	Address      string // host:port on which to reach it from this host
 	TLS          bool   // false: plain HTTP, by enable_agent_mtls
 	Certificates []string
+	// Pushes says that the agent enabled here is the one that pushes, and listens
+	// nowhere. No setting tells: the two are programs that read the same file, and
+	// their units exclude each other.
+	Pushes bool
 }
 
 // Agent reads agent.conf; ErrAbsent says that there is none.
-func (f Files) Agent() (AgentSettings, error) {
-	found, err := f.rust([]string{
+func (f Files) Agent(ctx context.Context) (AgentSettings, error) {
+	found, err := f.rust(ctx, []string{
 		"uuid", "ip", "port", "enable_agent_mtls", "keylime_dir", "server_cert", "trusted_client_ca",
 	})
 	if err != nil {
@@ -109,13 +114,19 @@ func (f Files) Agent() (AgentSettings, error) {
 		Certificates: f.certificates(found, dir, map[string]string{
 			"server_cert": "server-cert.crt",
 		}, "trusted_client_ca"),
+		Pushes: f.pushes(),
 	}, nil
+}
+
+func (f Files) pushes() bool {
+	links, err := filepath.Glob(filepath.Join(f.Root, "/etc/systemd/system/*.wants/keylime_push_model_agent.service"))
+	return err == nil && len(links) > 0
 }
 
 // tenant returns an address out of tenant.conf, where clients are told to connect. A
 // file that is absent or broken is no reason to leave the verifier unread.
-func (f Files) tenant(key string) string {
-	found, err := f.python("tenant", []string{key})
+func (f Files) tenant(ctx context.Context, key string) string {
+	found, err := f.python(ctx, "tenant", []string{key})
 	if err != nil {
 		return ""
 	}

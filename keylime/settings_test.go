@@ -43,7 +43,7 @@ func TestShippedConfiguration(t *testing.T) {
 		"etc/keylime/agent.conf":     shipped(t, "agent.conf"),
 	}, nil)
 
-	verifier, err := files.Verifier()
+	verifier, err := files.Verifier(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,11 +53,11 @@ func TestShippedConfiguration(t *testing.T) {
 	if want := []string{"/var/lib/keylime/cv_ca/cacert.crt", "/var/lib/keylime/cv_ca/client-cert.crt", "/var/lib/keylime/cv_ca/server-cert.crt"}; !slices.Equal(verifier.Certificates, want) {
 		t.Errorf("verifier's certificates: got %q, want %q", verifier.Certificates, want)
 	}
-	registrar, err := files.Registrar()
+	registrar, err := files.Registrar(t.Context())
 	if err != nil || registrar.URL.String() != "https://127.0.0.1:8891" {
 		t.Errorf("registrar: got %s, %v, want https://127.0.0.1:8891", registrar.URL.String(), err)
 	}
-	agent, err := files.Agent()
+	agent, err := files.Agent(t.Context())
 	if err != nil || agent.UUID != DefaultUUID || agent.Address != "127.0.0.1:9002" || !agent.TLS {
 		t.Errorf("agent: got %+v, %v, want the default UUID on 127.0.0.1:9002 with TLS", agent, err)
 	}
@@ -101,7 +101,7 @@ func TestVerifierSettings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := lay(t, tt.files, tt.env).Verifier()
+			got, err := lay(t, tt.files, tt.env).Verifier(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +137,7 @@ func TestAgentSettings(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := lay(t, tt.files, tt.env).Agent()
+			got, err := lay(t, tt.files, tt.env).Agent(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,9 +154,9 @@ func TestAgentSettings(t *testing.T) {
 func TestConfigurationErrors(t *testing.T) {
 	const secret = "SECRET"
 	read := map[string]func(Files) error{
-		"verifier":  func(f Files) error { _, err := f.Verifier(); return err },
-		"registrar": func(f Files) error { _, err := f.Registrar(); return err },
-		"agent":     func(f Files) error { _, err := f.Agent(); return err },
+		"verifier":  func(f Files) error { _, err := f.Verifier(t.Context()); return err },
+		"registrar": func(f Files) error { _, err := f.Registrar(t.Context()); return err },
+		"agent":     func(f Files) error { _, err := f.Agent(t.Context()); return err },
 	}
 	tests := []struct {
 		name, component, text string

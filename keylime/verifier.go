@@ -39,8 +39,9 @@ type VerifierOptions struct {
 	ID string
 	// HTTP holds the client certificate. Without one no verifier is read: none is
 	// ever taken from Keylime's own files, where each is an administrator's.
-	HTTP  *config.HTTPClientConfig
-	Files Files
+	HTTP *config.HTTPClientConfig
+	// Settings reads verifier.conf, as Files.Verifier does.
+	Settings func(context.Context) (VerifierSettings, error)
 }
 
 // A Verifier reads one verifier without hurting it: a bulk answer stops its polling
@@ -77,7 +78,7 @@ func (v *Verifier) Read(ctx context.Context) (VerifierReading, error) {
 }
 
 func (v *Verifier) readOnce(ctx context.Context) (VerifierReading, error) {
-	settings, err := v.settings()
+	settings, err := v.settings(ctx)
 	if err != nil {
 		return VerifierReading{}, err
 	}
@@ -127,11 +128,11 @@ func (v *Verifier) bulk(ctx context.Context, settings VerifierSettings) (Verifie
 
 // settings finds out which verifier to read, at each reading anew: it may be
 // installed while this program runs.
-func (v *Verifier) settings() (VerifierSettings, error) {
+func (v *Verifier) settings(ctx context.Context) (VerifierSettings, error) {
 	if v.options.HTTP == nil {
 		return VerifierSettings{}, fmt.Errorf("no HTTP configuration with a client certificate was given: %w", ErrAbsent)
 	}
-	settings, err := v.options.Files.Verifier()
+	settings, err := v.options.Settings(ctx)
 	if v.options.URL != "" {
 		// The URL names the way to the verifier. What the files say of the verifier
 		// itself is welcome where they can be read, and nothing is lost where not.
@@ -139,6 +140,8 @@ func (v *Verifier) settings() (VerifierSettings, error) {
 			settings = VerifierSettings{ID: defaultVerifierID}
 		}
 		settings.URL, err = parseURL(v.options.URL)
+	} else if err == nil {
+		settings.URL, err = parseURL(settings.URL.String())
 	}
 	if err != nil {
 		return VerifierSettings{}, err

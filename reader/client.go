@@ -3,7 +3,6 @@ package reader
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -97,12 +96,8 @@ func exchange(conn net.Conn, q question) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case len(content) > maxAnswer:
-		return nil, failure.Wrap(failure.Malformed, errTooLong)
 	case len(content) == 0:
 		return nil, io.ErrUnexpectedEOF
 	}
-	return content, nil
+	return content, checkSize(content)
 }
-
-var errTooLong = errors.New("answer is too long")

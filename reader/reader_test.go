@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,10 +19,13 @@ import (
 	"time"
 
 	"funlab.casa/attestation_exporter/boot"
+	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/failure"
 	"funlab.casa/attestation_exporter/ima"
+	"funlab.casa/attestation_exporter/keylime"
 	"funlab.casa/attestation_exporter/luks"
 	"funlab.casa/attestation_exporter/reader"
+	"funlab.casa/attestation_exporter/spire"
 	"funlab.casa/attestation_exporter/tpm"
 )
 
@@ -64,49 +68,72 @@ func one[R any](read func(context.Context) (R, error)) reader.Server {
 	return reader.Server{Questions: []*reader.Question{reader.NewQuestion("q", errAbsent, read)}}
 }
 
-func TestReadingsSurvive(t *testing.T) {
-	updates, forecast := uint32(1050), false
-	check := func(t *testing.T, got, want any, err error) {
-		t.Helper()
+// survives sends a reading through the socket.
+func survives[R any](t *testing.T, name string, want R) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		c := serve(t, one(func(context.Context) (R, error) { return want, nil }))
+		got, err := reader.Ask[R](c, "q", errAbsent)(t.Context())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, error %v, want %+v", got, err, want)
 		}
+	})
+}
+
+func TestReadingsSurvive(t *testing.T) {
+	updates, forecast := uint32(1050), false
+	certificate := certs.Certificate{
+		NotBefore: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		Subject: `CN=a\,b`, Issuer: "CN=\uFFFD",
 	}
-	t.Run("tpm", func(t *testing.T) {
-		want := tpm.Reading{
-			Source: tpm.FromDevice, Boot: "5.0", PCRUpdates: &updates,
-			PCRs:     []tpm.PCR{{Bank: tpm.SHA256, Index: 7, Digest: bytes.Repeat([]byte{7}, 32)}},
-			Clock:    &tpm.Clock{Running: 90 * time.Second, Resets: 5, Safe: true},
-			SelfTest: tpm.SelfTestPassed,
-		}
-		c := serve(t, one(func(context.Context) (tpm.Reading, error) { return want, nil }))
-		got, err := reader.Ask[tpm.Reading](c, "q", errAbsent)(t.Context())
-		check(t, got, want, err)
-	})
-	t.Run("boot", func(t *testing.T) {
-		want := boot.Reading{
-			Log:        &boot.Log{Events: 58, Matches: []tpm.LogMatch{{Bank: tpm.SHA1, PCR: 7, Matches: true}}},
-			SecureBoot: &boot.SecureBoot{Source: boot.FromLog, Enabled: true},
-			Files:      []boot.File{{Path: "/boot/vmlinuz", PCR: 4}},
-			Forecast:   &forecast,
-			IMA:        &ima.Reading{Measurements: 1 << 62},
-		}
-		c := serve(t, one(func(context.Context) (boot.Reading, error) { return want, nil }))
-		got, err := reader.Ask[boot.Reading](c, "q", errAbsent)(t.Context())
-		check(t, got, want, err)
-	})
-	t.Run("luks", func(t *testing.T) {
-		want := luks.Reading{Devices: []luks.Device{{
-			Path: "/dev/vda2", Format: luks.LUKS2, Readable: true, Keyslots: luks.Keyslots{TPM: 1, Other: 1},
-			Bindings: []luks.Binding{{
-				Token: "0", Type: luks.Clevis, Bank: "sha256", PCRs: "7", Verdict: luks.Satisfied,
-				StandsOn: []luks.PCR{{Bank: tpm.SHA256, Index: 7}},
-			}},
-		}}}
-		c := serve(t, one(func(context.Context) (luks.Reading, error) { return want, nil }))
-		got, err := reader.Ask[luks.Reading](c, "q", errAbsent)(t.Context())
-		check(t, got, want, err)
-	})
+	identity := spire.Identity{ID: "spiffe://a.example/spire/agent/keylime/x", TrustDomain: "a.example", AttestationType: "keylime", KeylimeAgent: "x"}
+	chip := tpm.Reading{
+		Source: tpm.FromDevice, Boot: "5.0", PCRUpdates: &updates,
+		PCRs:     []tpm.PCR{{Bank: tpm.SHA256, Index: 7, Digest: bytes.Repeat([]byte{7}, 32)}},
+		Clock:    &tpm.Clock{Running: 90 * time.Second, Resets: 5, Safe: true},
+		SelfTest: tpm.SelfTestPassed,
+	}
+	survives(t, "tpm", chip)
+	booted := boot.Reading{
+		Log:        &boot.Log{Events: 58, Matches: []tpm.LogMatch{{Bank: tpm.SHA1, PCR: 7, Matches: true}}},
+		SecureBoot: &boot.SecureBoot{Source: boot.FromLog, Enabled: true},
+		Files:      []boot.File{{Path: "/boot/vmlinuz", PCR: 4}},
+		Forecast:   &forecast,
+		IMA:        &ima.Reading{Measurements: 1 << 62},
+	}
+	survives(t, "boot", booted)
+	files := certs.Reading{
+		Loads:    []certs.Load{{Kind: certs.KindFile, Name: "/a.pem", Certificate: &certificate, Failed: certs.Malformed}},
+		Verdicts: []certs.Verdict{{Kind: certs.KindFile, Name: "/a.pem", Authority: "/ca.pem", Valid: true}},
+	}
+	survives(t, "certificate", files)
+	bundles := certs.BundleReading{At: certificate.NotBefore, Bundles: []certs.Bundle{{
+		Name: "/b.pem", TrustDomain: "a.example", Malformed: 1, Modified: certificate.NotBefore,
+		Authorities: []certs.Authority{{Certificate: certificate, Key: "ab", Tainted: true}},
+	}}}
+	survives(t, "trust bundle", bundles)
+	agent := spire.AgentReading{Up: true, Identity: &identity, SVID: &certificate, SyncVisible: true, LastSync: certificate.NotBefore}
+	survives(t, "SPIRE agent", agent)
+	entries := 0
+	server := spire.ServerReading{
+		Up: true, TrustDomain: "a.example", Entries: &entries, AgentLifetime: time.Hour,
+		Agents:      []spire.ServerAgent{{Identity: identity, NotAfter: certificate.NotAfter, CanReattest: true}},
+		Authorities: []spire.Authority{{Type: "x509", State: "active", NotAfter: certificate.NotAfter}},
+	}
+	survives(t, "SPIRE server", server)
+	matches := false
+	plugins := []spire.Pin{{Plugin: "NodeAttestor keylime", Path: "/p", Pinned: true, Matches: &matches}}
+	survives(t, "SPIRE plugins", plugins)
+	verifier := keylime.VerifierSettings{URL: url.URL{Scheme: "https", Host: "a.example:8881"}, ID: "default", QuoteInterval: 2 * time.Second}
+	survives(t, "Keylime's verifier", verifier)
+	disks := luks.Reading{Devices: []luks.Device{{
+		Path: "/dev/vda2", Format: luks.LUKS2, Readable: true, Keyslots: luks.Keyslots{TPM: 1, Other: 1},
+		Bindings: []luks.Binding{{
+			Token: "0", Type: luks.Clevis, Bank: "sha256", PCRs: "7", Verdict: luks.Satisfied,
+			StandsOn: []luks.PCR{{Bank: tpm.SHA256, Index: 7}},
+		}},
+	}}}
+	survives(t, "luks", disks)
 }
 
 func TestErrors(t *testing.T) {
@@ -154,8 +181,27 @@ func TestErrors(t *testing.T) {
 	})
 	t.Run("no such question", func(t *testing.T) {
 		c := serve(t, one(func(context.Context) (int, error) { return 7, nil }))
-		if _, err := reader.Ask[int](c, "../q", errAbsent)(t.Context()); failure.Of(err) != failure.Malformed {
-			t.Errorf("error: got %v, want a malformed question", err)
+		if _, err := reader.Ask[int](c, "../q", errAbsent)(t.Context()); failure.Of(err) != failure.Permission {
+			t.Errorf("error: got %v, want a refusal", err)
+		}
+	})
+	t.Run("answer too long", func(t *testing.T) {
+		c := serve(t, one(func(context.Context) (string, error) { return strings.Repeat("a", 33<<20), nil }))
+		_, err := reader.Ask[string](c, "q", errAbsent)(t.Context())
+		if failure.Of(err) != failure.Malformed || !strings.Contains(err.Error(), "more than 33554432 bytes") {
+			t.Errorf("error: got %v, want the bound", err)
+		}
+	})
+	t.Run("answer that JSON can't hold", func(t *testing.T) {
+		c := serve(t, one(func(context.Context) (time.Time, error) { return time.Unix(1<<40, 0), nil }))
+		if _, err := reader.Ask[time.Time](c, "q", errAbsent)(t.Context()); failure.Of(err) != failure.Internal {
+			t.Errorf("error: got %v, want an internal one", err)
+		}
+	})
+	t.Run("no items", func(t *testing.T) {
+		c := serve(t, one(func(context.Context) ([]int, error) { return nil, nil }))
+		if got, err := reader.Ask[[]int](c, "q", errAbsent)(t.Context()); got != nil || err != nil {
+			t.Errorf("got %v, error %v, want nothing", got, err)
 		}
 	})
 	t.Run("reader gone", func(t *testing.T) {
@@ -325,6 +371,7 @@ func TestHostileAnswer(t *testing.T) {
 		{"another shape", strings.NewReader(`{"version":"1.2.3","reading":{"Devices":"all"}}`), failure.Malformed},
 		{"a reason that is none", strings.NewReader(`{"version":"1.2.3","failure":{"reason":"x{y=\"z\"}","text":"t"}}`), failure.Internal},
 		{"endless", endless{}, failure.Malformed},
+		{"too many values", strings.NewReader(`{"version":"1.2.3","reading":{"Devices":[{}` + strings.Repeat(",{}", 1<<20) + `]}}`), failure.Malformed},
 		{"deep", io.MultiReader(strings.NewReader(`{"version":"1.2.3","reading":`), strings.NewReader(strings.Repeat("[", 1<<20))), failure.Malformed},
 	}
 	for _, tt := range tests {

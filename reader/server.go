@@ -97,7 +97,8 @@ func (s Server) serve(ctx context.Context, conn *net.UnixConn) {
 	}
 	i := slices.IndexFunc(s.Questions, func(q *Question) bool { return q.name == name })
 	if i < 0 {
-		s.write(conn, answer{Failure: &trouble{failure.Malformed, "the reader knows no such question"}})
+		// The caller is of this version, so it knows all questions, too.
+		s.write(conn, answer{Failure: &trouble{failure.Permission, "the reader's command line leaves this question out"}})
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Deadline)
@@ -129,14 +130,12 @@ func (s Server) listen(conn net.Conn) (string, error) {
 }
 
 func (s Server) write(conn net.Conn, a answer) {
-	a.Version = s.Version
-	content, err := json.Marshal(a)
-	if err == nil && len(content) > maxAnswer {
-		err = errTooLong
-	}
+	content, err := s.encode(a)
 	if err != nil {
 		s.Logger.Error("Answer can't be given", "err", err)
-		return
+		if content, err = s.encode(answer{Failure: troubleOf(err)}); err != nil {
+			return
+		}
 	}
 	if err := conn.SetWriteDeadline(time.Now().Add(questionTime)); err != nil {
 		return
@@ -144,6 +143,15 @@ func (s Server) write(conn net.Conn, a answer) {
 	if _, err := conn.Write(content); err != nil {
 		s.Logger.Debug("Caller did not take the answer", "err", err)
 	}
+}
+
+func (s Server) encode(a answer) ([]byte, error) {
+	a.Version = s.Version
+	content, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	return content, checkSize(content)
 }
 
 // answer reads for one caller at a time, and until ctx ends.

@@ -193,10 +193,15 @@ func identityOf(leaf *x509.Certificate) (Identity, error) {
 	return parseIdentity(leaf.URIs[0].String())
 }
 
-// unixTime is the moment of an API's Unix seconds, where 0 means never.
+// lastMoment is the last one that a certificate can name (RFC 5280, section
+// 4.1.2.5).
+const lastMoment = 253402300799 // 9999-12-31T23:59:59Z
+
+// unixTime is the moment of an API's Unix seconds, where 0 means never. What no
+// certificate can name is cut off: later code may rely on a year of four digits.
 func unixTime(seconds int64) time.Time {
 	if seconds == 0 {
 		return time.Time{}
 	}
-	return time.Unix(seconds, 0).UTC()
+	return time.Unix(min(max(seconds, 1), lastMoment), 0).UTC()
 }
