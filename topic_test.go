@@ -54,7 +54,7 @@ func TestReaderRefuses(t *testing.T) {
 	for _, name := range []string{
 		"boot", "luks", "keylime-agent", "certificate", "trust-bundle", "spire-agent", "spire-server", "spire-plugins",
 	} {
-		got := scrape(t, append(host, "--collector.disable-defaults", "--collector."+name, "--reader.socket="+socket)...)
+		got := exposition(t, append(host, "--collector.disable-defaults", "--collector."+name, "--reader.socket="+socket)...)
 		for _, want := range []string{
 			fmt.Sprintf(`attestation_scrape_collector_success{collector=%q} 0`, name),
 			fmt.Sprintf(`attestation_scrape_failures_total{collector=%q,reason="permission"} 1`, name),

@@ -32,32 +32,37 @@ func (c Client) Present() bool {
 // for the part that could not be read.
 func Ask[R any](c Client, name string, absent error) func(context.Context) (R, error) {
 	return func(ctx context.Context) (R, error) {
-		var reading R
-		a, err := c.ask(ctx, name)
+		var none R
+		content, err := c.ask(ctx, name)
 		if err != nil {
-			return reading, fmt.Errorf("ask the reader for %s: %w", name, err)
+			return none, fmt.Errorf("ask the reader for %s: %w", name, err)
 		}
-		if a.Absent {
-			return reading, absent
+		// An answer is decoded in one go: a large one takes as long as all the rest.
+		// Another version may have another shape, and is the better explanation.
+		var a struct {
+			answer
+			Reading R `json:"reading"`
 		}
-		if a.Reading != nil {
-			if err := json.Unmarshal(a.Reading, &reading); err != nil {
-				var none R
-				return none, failure.Errorf(failure.Malformed, "the reader's answer on %s: %w", name, err)
-			}
+		err = json.Unmarshal(content, &a)
+		switch {
+		case a.Version != c.Version && (err == nil || a.Version != ""):
+			return none, failure.Errorf(failure.Malformed, "ask the reader for %s: it is version %q and the exporter is %q: restart the one that is older", name, a.Version, c.Version)
+		case err != nil:
+			return none, failure.Errorf(failure.Malformed, "the reader's answer on %s, of %d bytes: %w", name, len(content), err)
+		case a.Absent:
+			return none, absent
+		case a.Failure != nil:
+			return a.Reading, a.Failure.error()
 		}
-		if a.Failure != nil {
-			return reading, a.Failure.error()
-		}
-		return reading, nil
+		return a.Reading, nil
 	}
 }
 
-func (c Client) ask(ctx context.Context, name string) (answer, error) {
+func (c Client) ask(ctx context.Context, name string) ([]byte, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", c.Socket)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // all has been read
 	stop := context.AfterFunc(ctx, func() {
@@ -65,23 +70,10 @@ func (c Client) ask(ctx context.Context, name string) (answer, error) {
 	})
 	defer stop()
 	content, err := exchange(conn, question{c.Version, name})
-	if err != nil {
-		if ended := ctx.Err(); ended != nil {
-			return answer{}, ended
-		}
-		return answer{}, err
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
-	var a answer
-	if err := json.Unmarshal(content, &a); err != nil {
-		return answer{}, failure.Errorf(failure.Malformed, "answer of %d bytes: %w", len(content), err)
-	}
-	if a.Version != c.Version {
-		return answer{}, failure.Errorf(failure.Malformed, "the reader is version %q and the exporter is %q: restart the one that is older", a.Version, c.Version)
-	}
-	if a.Reading == nil && a.Failure == nil && !a.Absent {
-		return answer{}, failure.Errorf(failure.Malformed, "answer without a reading")
-	}
-	return a, nil
+	return content, err
 }
 
 func exchange(conn net.Conn, q question) ([]byte, error) {

@@ -11,7 +11,6 @@ package reader
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -39,8 +38,8 @@ type question struct {
 }
 
 type answer struct {
-	Version string          `json:"version"`
-	Reading json.RawMessage `json:"reading,omitempty"`
+	Version string `json:"version"`
+	Reading any    `json:"reading,omitempty"`
 	// Absent says that the host hasn't got what was asked about.
 	Absent  bool     `json:"absent,omitempty"`
 	Failure *trouble `json:"failure,omitempty"`

@@ -34,7 +34,7 @@ var errAbsent = errors.New("not here")
 const version = "1.2.3"
 
 // serve starts a server for this user and returns a client of the same version.
-func serve(t *testing.T, s reader.Server) reader.Client {
+func serve(t testing.TB, s reader.Server) reader.Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "reader.sock")
 	listener, err := reader.Listen(path)
@@ -216,7 +216,7 @@ func TestVersionMismatch(t *testing.T) {
 	s := one(func(context.Context) (int, error) { return 7, nil })
 	s.Version = "1.2.4"
 	_, err := reader.Ask[int](serve(t, s), "q", errAbsent)(t.Context())
-	want := `ask the reader for q: the reader is version "1.2.4" and the exporter is "1.2.3": restart the one that is older`
+	want := `ask the reader for q: it is version "1.2.4" and the exporter is "1.2.3": restart the one that is older`
 	if err == nil || err.Error() != want {
 		t.Errorf("error: got %v, want %s", err, want)
 	}
@@ -367,7 +367,7 @@ func TestHostileAnswer(t *testing.T) {
 		{"no JSON", strings.NewReader("hello"), failure.Malformed},
 		{"half", strings.NewReader(`{"version":"1.2.3","reading":{"Devices":[`), failure.Malformed},
 		{"no version", strings.NewReader(`{"reading":{}}`), failure.Malformed},
-		{"no reading", strings.NewReader(`{"version":"1.2.3"}`), failure.Malformed},
+		{"another version in another shape", strings.NewReader(`{"version":"1.2.4","reading":"old"}`), failure.Malformed},
 		{"another shape", strings.NewReader(`{"version":"1.2.3","reading":{"Devices":"all"}}`), failure.Malformed},
 		{"a reason that is none", strings.NewReader(`{"version":"1.2.3","failure":{"reason":"x{y=\"z\"}","text":"t"}}`), failure.Internal},
 		{"endless", endless{}, failure.Malformed},

@@ -186,11 +186,7 @@ func (q *Question) ask(ctx context.Context, logger *slog.Logger) (a answer) {
 	if err != nil && errors.Is(err, q.absent) {
 		return answer{Absent: true}
 	}
-	content, marshalErr := json.Marshal(reading)
-	if marshalErr != nil {
-		return answer{Failure: troubleOf(marshalErr)}
-	}
-	a.Reading = content
+	a.Reading = reading
 	if err != nil {
 		a.Failure = troubleOf(err)
 	}
