@@ -28,6 +28,9 @@ type Certificate struct {
 	// with the one-second resolution of RFC 5280, section 4.1.2.5.
 	NotBefore time.Time
 	NotAfter  time.Time
+	// FirstSeen stands in for NotBefore where whoever told of the certificate leaves
+	// that out: it was valid then, so that it lives from there to NotAfter at least.
+	FirstSeen time.Time `json:",omitzero"`
 	// Subject and Issuer are distinguished names in the form of RFC 2253, at most
 	// 256 bytes of them. What can't be printed is replaced by U+FFFD.
 	Subject string

@@ -13,6 +13,8 @@ import (
 var (
 	certificateNotBefore = newDesc("certificate", "not_before_timestamp_seconds",
 		"Start of validity of the certificate in the chain that ends first.", "kind", "name")
+	certificateFirstSeen = newDesc("certificate", "first_seen_timestamp_seconds",
+		"When a certificate was first seen whose start of validity isn't told, and whose whole lifetime isn't known therefore.", "kind", "name")
 	certificateNotAfter = newDesc("certificate", "not_after_timestamp_seconds",
 		"End of validity of the certificate in the chain that ends first.", "kind", "name")
 	certificateInfo = newDesc("certificate", "info",
@@ -65,6 +67,7 @@ func certificateError(doing string, err error) error {
 // read.
 func sendCertificate(ch chan<- prometheus.Metric, kind, name string, c certs.Certificate) {
 	moment(ch, certificateNotBefore, c.NotBefore, kind, name)
+	moment(ch, certificateFirstSeen, c.FirstSeen, kind, name)
 	moment(ch, certificateNotAfter, c.NotAfter, kind, name)
 	gauge(ch, certificateInfo, 1, kind, name, c.Subject, c.Issuer)
 }

@@ -45,7 +45,7 @@ func TestSPIREAgent(t *testing.T) {
 			Up: true, Identity: &identity, SVID: svid, SyncVisible: true, LastSync: spireHour(0), WorkloadAPI: 1500 * time.Microsecond,
 		}, nil, nil},
 		{"debug_api_only", spire.AgentReading{
-			Up: true, Identity: &identity, SVID: &certs.Certificate{NotAfter: spireHour(1), Subject: "O=SPIRE,C=US"}, SyncVisible: true, LastSync: spireHour(0),
+			Up: true, Identity: &identity, SVID: &certs.Certificate{FirstSeen: spireHour(0), NotAfter: spireHour(1), Subject: "O=SPIRE,C=US"}, SyncVisible: true, LastSync: spireHour(0),
 		}, nil, nil},
 		{"nothing_allowed", spire.AgentReading{Up: true}, nil, nil},
 		{"banned", spire.AgentReading{Up: true, SyncVisible: true}, nil, nil},

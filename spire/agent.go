@@ -32,6 +32,7 @@ type Agent struct {
 	options  AgentOptions
 	finder   finder
 	data     memory[agentData]
+	seen     sighting
 	workload workloadAPI
 	// bundles shares one FetchX509Bundles among those who ask at the same time.
 	bundles *duty.Limit[fetched]
@@ -53,8 +54,8 @@ type AgentReading struct {
 	Up bool
 	// Identity is the agent's own; nil where neither source of it may be read.
 	Identity *Identity
-	// SVID is the agent's own certificate; nil as above and after a ban. Its
-	// NotBefore is zero where only the debug API told of it.
+	// SVID is the agent's own certificate; nil as above and after a ban. It has no
+	// NotBefore where only the debug API told of it.
 	SVID *certs.Certificate
 	// SyncVisible is whether the debug API answered, and LastSync when the agent
 	// last heard from its server.
@@ -155,25 +156,26 @@ func (a *Agent) readInfo(ctx context.Context, site site, reading *AgentReading) 
 	reading.SyncVisible = true
 	reading.LastSync = unixTime(info.GetLastSyncSuccess())
 	if chain := info.GetSvidChain(); reading.SVID == nil && len(chain) > 0 {
-		return reading.takeChain(chain)
+		return a.takeChain(chain, reading)
 	}
 	return nil
 }
 
 // takeChain takes the agent's certificate from the debug API's summary of it.
-func (r *AgentReading) takeChain(chain []*agentapi.GetInfoResponse_Cert) error {
-	r.SVID = &certs.Certificate{
+func (a *Agent) takeChain(chain []*agentapi.GetInfoResponse_Cert, reading *AgentReading) error {
+	reading.SVID = &certs.Certificate{
 		NotAfter: unixTime(chain[0].GetExpiresAt()),
 		Subject:  chain[0].GetSubject(),
 	}
+	a.seen.date(reading.SVID, time.Now())
 	if len(chain) > 1 {
-		r.SVID.Issuer = chain[1].GetSubject()
+		reading.SVID.Issuer = chain[1].GetSubject()
 	}
 	identity, err := parseIdentity(joinID(chain[0].GetId()))
 	if err != nil {
 		return err
 	}
-	r.Identity = &identity
+	reading.Identity = &identity
 	return nil
 }
 

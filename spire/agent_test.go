@@ -58,8 +58,8 @@ func TestAgentReadWithoutData(t *testing.T) {
 	if reading.Identity == nil || reading.Identity.KeylimeAgent != "d432fbb3-d2f1-4a97-9ef7-75bd81c00000" {
 		t.Errorf("got identity %+v, want Keylime's", reading.Identity)
 	}
-	if reading.SVID == nil || !reading.SVID.NotAfter.Equal(agent.NotAfter()) || !reading.SVID.NotBefore.IsZero() {
-		t.Errorf("got SVID %+v, want one until %s without a start", reading.SVID, agent.NotAfter())
+	if reading.SVID == nil || !reading.SVID.NotAfter.Equal(agent.NotAfter()) || !reading.SVID.NotBefore.IsZero() || reading.SVID.FirstSeen.IsZero() {
+		t.Errorf("got SVID %+v, want one until %s that was seen, without a start", reading.SVID, agent.NotAfter())
 	}
 }
 

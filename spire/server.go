@@ -39,6 +39,7 @@ type Server struct {
 	finder finder
 	bulk   *duty.Limit[ServerReading]
 	now    func() time.Time // judges which agents have expired
+	seen   sighting
 
 	mu          sync.Mutex
 	trustDomain string // what the server last called itself
@@ -71,7 +72,7 @@ type ServerReading struct {
 	Bundle certs.LiveBundle
 	// TaintedJWT is how many JWT authorities of the bundle are tainted.
 	TaintedJWT int
-	// SVID is the server's own certificate, without its NotBefore.
+	// SVID is the server's own certificate. Its NotBefore isn't told.
 	SVID   *certs.Certificate
 	SVIDID string
 	// AgentLifetime and AuthorityLifetime are how long agents' SVIDs and the
@@ -148,7 +149,7 @@ func (s *Server) readBulk(ctx context.Context) (ServerReading, error) {
 	}
 	var errs []error
 	for _, part := range []func(context.Context, *connection, *ServerReading) error{
-		readBundle, readAuthorities, readServerSVID, readEntries, s.readAgents,
+		readBundle, readAuthorities, s.readSVID, readEntries, s.readAgents,
 	} {
 		errs = append(errs, part(ctx, conn, &reading))
 	}
@@ -211,7 +212,7 @@ func authorities(kind string, states interface {
 	return list
 }
 
-func readServerSVID(ctx context.Context, conn *connection, reading *ServerReading) error {
+func (s *Server) readSVID(ctx context.Context, conn *connection, reading *ServerReading) error {
 	info, err := serverapi.NewDebugClient(conn).GetInfo(ctx, &serverapi.GetInfoRequest{})
 	if err != nil {
 		return conn.callError("ask the server's debug API", err)
@@ -229,6 +230,7 @@ func readServerSVID(ctx context.Context, conn *connection, reading *ServerReadin
 		NotAfter: unixTime(chain[0].GetExpiresAt()),
 		Subject:  chain[0].GetSubject(),
 	}
+	s.seen.date(reading.SVID, s.now())
 	if len(chain) > 1 {
 		reading.SVID.Issuer = chain[1].GetSubject()
 	}

@@ -57,8 +57,8 @@ func TestServerReadRecorded(t *testing.T) {
 	if reading.Entries == nil || *reading.Entries != 3 {
 		t.Errorf("got entries %v, want 3", reading.Entries)
 	}
-	if reading.SVIDID != "spiffe://funlab.casa/spire/server" || reading.SVID == nil || reading.SVID.NotAfter.IsZero() {
-		t.Errorf("got SVID %q %+v, want the server's", reading.SVIDID, reading.SVID)
+	if reading.SVIDID != "spiffe://funlab.casa/spire/server" || reading.SVID == nil || reading.SVID.NotAfter.IsZero() || reading.SVID.FirstSeen.IsZero() {
+		t.Errorf("got SVID %q %+v, want the server's, and when it was seen", reading.SVIDID, reading.SVID)
 	}
 	var got []string
 	for _, a := range reading.Agents {
