@@ -134,11 +134,15 @@ func (a *Agent) loadData(site site) (agentData, version, error) {
 // readInfo asks the debug API, where it is switched on.
 func (a *Agent) readInfo(ctx context.Context, site site, reading *AgentReading) error {
 	admin := socket{path: site.config.AdminSocket, owners: site.socket.owners}
-	if a.options.AdminSocket != "" {
+	switch {
+	case a.options.AdminSocket != "":
 		admin.path = a.options.AdminSocket
-	}
-	if admin.path == "" {
+	case admin.path == "":
 		return nil
+	default:
+		if err := follow("admin_socket_path", admin.path); err != nil {
+			return err
+		}
 	}
 	conn, err := admin.connect(ctx)
 	if errors.Is(err, fs.ErrPermission) && a.options.AdminSocket == "" {

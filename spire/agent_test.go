@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,31 @@ func TestAgentReadWithoutData(t *testing.T) {
 	}
 	if reading.SVID == nil || !reading.SVID.NotAfter.Equal(agent.NotAfter()) || !reading.SVID.NotBefore.IsZero() || reading.SVID.FirstSeen.IsZero() {
 		t.Errorf("got SVID %+v, want one until %s that was seen, without a start", reading.SVID, agent.NotAfter())
+	}
+}
+
+// A debug API that is configured and can't be found from here is told, unless the
+// user says where it is.
+func TestAgentAdminSocketFromConfiguration(t *testing.T) {
+	_, dir := newAgent(t, newDomain(t))
+	given := agentOptions(dir)
+	for _, tt := range []struct {
+		name, path string
+		wantErr    string // empty: it is asked
+	}{
+		{"absolute", given.AdminSocket, ""},
+		{"relative", "admin/api.sock", "admin_socket_path isn't absolute"},
+		{"variable", "$DIR/api.sock", "admin_socket_path has an environment variable in it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			options := given
+			options.AdminSocket = ""
+			options.Place.Configs = []string{writeFile(t.TempDir(), "agent.conf", "agent { admin_socket_path = \""+tt.path+"\" }")}
+			reading, err := NewAgent(options).Read(t.Context())
+			if reading.SyncVisible != (tt.wantErr == "") || (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
+				t.Errorf("got sync visible %t, %v, want %q", reading.SyncVisible, err, tt.wantErr)
+			}
+		})
 	}
 }
 

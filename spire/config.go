@@ -24,7 +24,7 @@ const maxConfig = 1 << 20
 // parser. The file itself may hold join tokens and a database's password, so
 // nothing else of it is kept, and no error quotes it.
 type Config struct {
-	TrustDomain string
+	TrustDomain string // empty where it is left to an environment variable
 	DataDir     string
 	// Socket is the Workload API's (agent) or the admin API's (server).
 	Socket string
@@ -116,11 +116,13 @@ func parseConfig(r io.Reader) (config Config, err error) {
 		return Config{}, syntaxError(nil) // The library also takes half a JSON document for an empty one.
 	}
 	config = Config{
-		TrustDomain: s.TrustDomain,
 		DataDir:     s.DataDir,
 		Socket:      s.SocketPath,
 		AdminSocket: s.AdminSocket,
 		TrustBundle: s.TrustBundle,
+	}
+	if !hasVariable(s.TrustDomain) {
+		config.TrustDomain = s.TrustDomain
 	}
 	if port := s.Federation.Endpoint.Port; port != 0 {
 		config.Endpoint = BundleEndpoint{

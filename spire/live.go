@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -66,10 +65,10 @@ func (a *Agent) Live(ctx context.Context) ([]certs.LiveBundle, error) {
 }
 
 // BundleFile returns the trust_bundle_path of agent.conf, a copy of the bundle that
-// the agent starts from, and "" where there is none.
+// the agent starts from, and "" where there is none, or none that can be found.
 func (a *Agent) BundleFile() string {
 	site, err := a.finder.find()
-	if err != nil || !filepath.IsAbs(site.config.TrustBundle) {
+	if err != nil || follow("trust_bundle_path", site.config.TrustBundle) != nil {
 		return ""
 	}
 	return site.config.TrustBundle

@@ -8,7 +8,10 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
+
+	"funlab.casa/attestation_exporter/failure"
 )
 
 // Where SPIRE's parts lie when nobody says otherwise, the likelier first: the
@@ -57,8 +60,8 @@ func (p Place) isEmpty() bool {
 // A site is one part of SPIRE as found on this host.
 type site struct {
 	config Config
-	// configErr says why config is empty although a file was to be read. The
-	// standard places may be right all the same.
+	// configErr says why config is empty although a file was to be read, or why a
+	// path in it can't be followed. The standard places may be right all the same.
 	configErr error
 	dataDir   string // empty where unknown
 	socket    socket
@@ -78,24 +81,17 @@ type finder struct {
 // find returns ErrAbsent where the user names nothing and neither a configuration
 // file nor a data directory nor a socket is there.
 func (f *finder) find() (site, error) {
-	place := f.given.or(f.standard)
 	var found site
-	path, here := firstThere(place.Configs)
+	path, here := firstThere(f.given.or(f.standard).Configs)
 	if here || len(f.given.Configs) > 0 {
 		found.config, found.configErr = f.readConfig(path)
 	}
-	found.dataDir = found.config.DataDir
-	if len(f.given.DataDirs) > 0 || !filepath.IsAbs(found.dataDir) {
-		var there bool
-		found.dataDir, there = firstThere(place.DataDirs)
-		here = here || there
-	}
-	found.socket.path = found.config.Socket
-	if len(f.given.Sockets) > 0 || found.socket.path == "" {
-		var there bool
-		found.socket.path, there = firstThere(place.Sockets)
-		here = here || there
-	}
+	var dataThere, socketThere bool
+	var dataErr, socketErr error
+	found.dataDir, dataThere, dataErr = locate("data_dir", found.config.DataDir, f.given.DataDirs, f.standard.DataDirs)
+	found.socket.path, socketThere, socketErr = locate("socket_path", found.config.Socket, f.given.Sockets, f.standard.Sockets)
+	found.configErr = errors.Join(found.configErr, dataErr, socketErr)
+	here = here || dataThere || socketThere
 	if !here && f.given.isEmpty() {
 		return site{}, ErrAbsent
 	}
@@ -147,6 +143,40 @@ func lookupOwner(name string) ([]uint32, error) {
 	}
 	return []uint32{uint32(uid)}, nil
 }
+
+// locate finds what the configuration names by key: where the user says, else where
+// the configuration does, else in a standard place. There is whether something other
+// than the configuration says that this part of SPIRE is here.
+func locate(key, configured string, given, standard []string) (path string, there bool, err error) {
+	if len(given) > 0 {
+		path, there = firstThere(given)
+		return path, there, nil
+	}
+	if configured != "" {
+		if err = follow(key, configured); err == nil {
+			return configured, false, nil
+		}
+	}
+	if path, there = firstThere(standard); there {
+		err = nil // SPIRE's own archive has relative paths, and this is what they mean.
+	}
+	return path, there, err
+}
+
+// follow returns why a path in the configuration can't be followed from here, or
+// nil. The path itself stays out of the error, as everything of that file does.
+func follow(key, path string) error {
+	switch {
+	case hasVariable(path):
+		return failure.Errorf(failure.Malformed, "%s has an environment variable in it, which only SPIRE can expand: name the place by flag", key)
+	case !filepath.IsAbs(path):
+		return failure.Errorf(failure.Malformed, "%s isn't absolute, and only SPIRE knows where it was started: name the place by flag", key)
+	}
+	return nil
+}
+
+// hasVariable reports whether SPIRE's option -expandEnv would change the text.
+func hasVariable(text string) bool { return strings.Contains(text, "$") }
 
 // firstThere returns the first of paths that exists, else the first. What can't be
 // looked at for want of rights exists.

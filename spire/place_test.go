@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -44,6 +45,20 @@ func TestFind(t *testing.T) {
 				t.Errorf("got %q, %q, %q, want %q, %q, %q", got.dataDir, got.socket.path, got.config.TrustDomain, tt.wantData, tt.wantSocket, tt.wantDomain)
 			}
 		})
+	}
+	for _, tt := range []struct{ name, config, want string }{
+		{"a variable", `agent { data_dir = "${DIR}/data" socket_path = "/s" }`, "data_dir has an environment variable in it"},
+		{"a relative path", `agent { data_dir = "/d" socket_path = "run/api.sock" }`, "socket_path isn't absolute"},
+	} {
+		f := finder{given: Place{Configs: []string{writeFile(dir, "odd.conf", tt.config)}}, standard: nowhere}
+		got, err := f.find()
+		if err != nil || got.configErr == nil || !strings.Contains(got.configErr.Error(), tt.want) || strings.Contains(got.configErr.Error(), "DIR") {
+			t.Errorf("%s: got %v, %v, want %q and no text of the file", tt.name, err, got.configErr, tt.want)
+		}
+		f.given.DataDirs, f.given.Sockets = []string{data}, []string{socketFile}
+		if got, err := f.find(); err != nil || got.configErr != nil {
+			t.Errorf("%s, named by flag: got %v, %v, want no error", tt.name, err, got.configErr)
+		}
 	}
 	f := finder{standard: nowhere}
 	if _, err := f.find(); !errors.Is(err, ErrAbsent) {

@@ -49,6 +49,7 @@ const (
 	PinNotFound   PinReason = "not_found"  // SPIRE's next start fails too
 	PinPermission PinReason = "permission" // the operating system refused
 	PinRelative   PinReason = "relative"   // no absolute path, and only SPIRE knows what it starts from
+	PinVariable   PinReason = "variable"   // an environment variable in path or checksum, and only SPIRE can expand it
 	PinReadError  PinReason = "read_error" // not a regular file, too large, changing, or unreadable otherwise
 )
 
@@ -104,7 +105,11 @@ func (p *Plugins) compare(plugin Plugin) Pin {
 	if !pin.Pinned {
 		return pin
 	}
-	if !filepath.IsAbs(plugin.Path) {
+	switch {
+	case hasVariable(plugin.Path), hasVariable(plugin.Checksum):
+		pin.Failed = PinVariable
+		return pin
+	case !filepath.IsAbs(plugin.Path):
 		pin.Failed = PinRelative
 		return pin
 	}

@@ -50,6 +50,8 @@ func TestPlugins(t *testing.T) {
 		{"no file", filepath.Join(dir, "absent"), sha256Hex(""), Pin{Pinned: true, Failed: PinNotFound}},
 		{"below a file", filepath.Join(good, "absent"), sha256Hex(""), Pin{Pinned: true, Failed: PinNotFound}},
 		{"relative", "plugins/good", sha256Hex(""), Pin{Pinned: true, Failed: PinRelative}},
+		{"variable in the path", "/opt/${DIR}/good", sha256Hex(""), Pin{Pinned: true, Failed: PinVariable}},
+		{"variable as the pin", good, "${PIN}", Pin{Pinned: true, Failed: PinVariable}},
 		{"directory", dir, sha256Hex(""), Pin{Pinned: true, Failed: PinReadError}},
 		{"FIFO", fifo, sha256Hex(""), Pin{Pinned: true, Failed: PinReadError}},
 		{"device", "/dev/zero", sha256Hex(""), Pin{Pinned: true, Failed: PinReadError}},
