@@ -75,10 +75,10 @@ func printable(s string, limit int) string {
 	return b.String()
 }
 
-// endsFirst returns the facts of the certificate that stops being valid first: a
+// FirstToEnd returns the facts of the certificate that stops being valid first: a
 // chain is good for as long as that one is. Of several it is the one nearest to
 // the leaf. It returns nil for no certificates.
-func endsFirst(chain []*x509.Certificate) *Certificate {
+func FirstToEnd(chain []*x509.Certificate) *Certificate {
 	if len(chain) == 0 {
 		return nil
 	}

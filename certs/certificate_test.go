@@ -52,12 +52,12 @@ func TestEndsFirst(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := endsFirst(tt.chain); got == nil || got.Subject != tt.want {
-				t.Errorf("endsFirst: got %v, want %s", got, tt.want)
+			if got := FirstToEnd(tt.chain); got == nil || got.Subject != tt.want {
+				t.Errorf("FirstToEnd: got %v, want %s", got, tt.want)
 			}
 		})
 	}
-	if got := endsFirst(nil); got != nil {
-		t.Errorf("endsFirst of nothing: got %v, want nil", got)
+	if got := FirstToEnd(nil); got != nil {
+		t.Errorf("FirstToEnd of nothing: got %v, want nil", got)
 	}
 }

@@ -233,7 +233,7 @@ func FuzzDecode(f *testing.F) {
 		if (d.malformed > 0) != (d.malformation != nil) {
 			t.Errorf("got %d malformed with error %v", d.malformed, d.malformation)
 		}
-		if first := endsFirst(d.certificates); (first == nil) != (len(d.certificates) == 0) {
+		if first := FirstToEnd(d.certificates); (first == nil) != (len(d.certificates) == 0) {
 			t.Errorf("got first %v of %d certificates", first, len(d.certificates))
 		} else if first != nil && (len(first.Subject) > maxNameLength || len(first.Issuer) > maxNameLength) {
 			t.Errorf("got names of %d and %d bytes", len(first.Subject), len(first.Issuer))

@@ -65,7 +65,7 @@ func handshake(ctx context.Context, e Endpoint, ca *authorities) presented {
 	if len(chain) == 0 {
 		return presented{err: &LoadError{handshakeReason(err), fmt.Errorf("TLS handshake: %w", err)}, connected: true}
 	}
-	got := presented{certificate: endsFirst(chain), connected: true}
+	got := presented{certificate: FirstToEnd(chain), connected: true}
 	if ca != nil {
 		verified := ca.verify(chain, e.Host, time.Now()) == nil
 		got.verified = &verified

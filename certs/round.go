@@ -42,7 +42,7 @@ type contents struct {
 
 func contentsOf(data []byte) contents {
 	d := decode(data)
-	return contents{certificates: d.certificates, first: endsFirst(d.certificates), err: d.err()}
+	return contents{certificates: d.certificates, first: FirstToEnd(d.certificates), err: d.err()}
 }
 
 type loaded struct {

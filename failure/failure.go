@@ -93,10 +93,10 @@ func isTLS(err error) bool {
 		invalid      x509.CertificateInvalidError
 		hostname     x509.HostnameError
 	)
-	// An alert from the peer is of a type that crypto/tls doesn't export; the
-	// operation around it has a name of its own.
+	// An alert, the peer's or our own, is of a type that crypto/tls doesn't export
+	// outside of QUIC; the operation around it has a name of its own.
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "remote error" {
+	if errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error") {
 		return true
 	}
 	return errors.As(err, &verification) || errors.As(err, &header) || errors.As(err, &alert) ||

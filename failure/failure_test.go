@@ -26,6 +26,7 @@ func TestOf(t *testing.T) {
 		{"socket permission", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EPERM)}, Permission},
 		{"unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, TLS},
 		{"alert from the peer", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, TLS},
+		{"alert of our own", &net.OpError{Op: "local error", Err: errors.New("tls: protocol version not supported")}, TLS},
 		{"alert of QUIC's", tls.AlertError(42), TLS},
 		{"refused", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, Unreachable},
 		{"absent", &os.PathError{Op: "open", Path: "/x", Err: syscall.ENOENT}, Unreachable},

@@ -53,21 +53,13 @@ func (c *client) do(request *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// tlsFailure gives a refused handshake, and certificate files that can't be used
-// together, the reason that they deserve.
+// tlsFailure gives certificate files that can't be used together the reason that
+// they deserve.
 func tlsFailure(err error) error {
-	if isAlert(err) || failure.Of(err) == failure.Internal {
+	if failure.Of(err) == failure.Internal {
 		return failure.Wrap(failure.TLS, err)
 	}
 	return err
-}
-
-// isAlert reports whether err is a TLS alert, the peer's or our own. Outside of QUIC
-// crypto/tls has no exported type for one: it is the error of an operation with this
-// name.
-func isAlert(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
 
 // brokenOff reports whether a connection ended without an answer.
@@ -102,8 +94,8 @@ func (c *client) afterthought(ctx context.Context, address string) error {
 		}
 		_, err = conn.Read(make([]byte, 1))
 	}
-	if !isAlert(err) {
+	if err == nil || failure.Of(err) != failure.TLS {
 		return nil
 	}
-	return failure.Wrap(failure.TLS, fmt.Errorf("shake hands: %w", err))
+	return fmt.Errorf("shake hands: %w", err)
 }

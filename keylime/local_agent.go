@@ -129,23 +129,12 @@ func presented(ctx context.Context, conn net.Conn) (*certs.Certificate, error) {
 	err := client.HandshakeContext(ctx)
 	var unverified *tls.CertificateVerificationError
 	if errors.As(err, &unverified) && len(unverified.UnverifiedCertificates) > 0 {
-		facts := certs.FactsOf(firstToEnd(unverified.UnverifiedCertificates))
-		return &facts, nil
+		return certs.FirstToEnd(unverified.UnverifiedCertificates), nil
 	}
 	if err == nil {
 		err = failure.Errorf(failure.TLS, "the handshake ended without a certificate")
 	}
 	return nil, fmt.Errorf("wait for the certificate: %w", tlsFailure(err))
-}
-
-func firstToEnd(chain []*x509.Certificate) *x509.Certificate {
-	first := chain[0]
-	for _, certificate := range chain[1:] {
-		if certificate.NotAfter.Before(first.NotAfter) {
-			first = certificate
-		}
-	}
-	return first
 }
 
 // greet asks an agent without TLS for its version, over conn. Any answer in HTTP is
