@@ -22,7 +22,7 @@ func newTestBundleSource(t testing.TB, files ...File) *BundleSource {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cache.now = func() time.Time { return time.Now().Add(time.Hour) }
+	s.cache.Now = func() time.Time { return time.Now().Add(time.Hour) }
 	return s
 }
 
@@ -84,8 +84,8 @@ func TestBundleSourceInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newTestBundleSource(t, File{Path: path, Optional: true})
-	opened := 0
-	s.cache.open = func(path string) (file, error) { opened++; return openFile(path) }
+	opened, parse := 0, s.cache.parse
+	s.cache.parse = func(data []byte) parsedBundle { opened++; return parse(data) }
 	for range 2 {
 		before := time.Now()
 		reading, err := s.Read(t.Context())

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/regular"
 )
 
 // A LoadReason says in one word why certificates could not be loaded. The words
@@ -51,6 +52,12 @@ func reasonOf(err error) LoadReason {
 	switch {
 	case errors.As(err, &known):
 		return known.Reason
+	case errors.Is(err, regular.ErrNotRegular):
+		return NotRegular
+	case errors.Is(err, regular.ErrTooLarge):
+		return TooLarge
+	case errors.Is(err, regular.ErrChanged):
+		return Changed
 	case isAbsent(err):
 		return NotFound
 	case errors.Is(err, syscall.ELOOP):

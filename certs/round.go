@@ -112,7 +112,7 @@ func (r *round) readFiles(ctx context.Context) error {
 	for _, c := range r.source.chains {
 		r.judge(c, time.Now())
 	}
-	r.source.cache.keep(func(path string) bool { _, ok := r.loads[path]; return ok })
+	r.source.cache.Forget(func(path string) bool { _, ok := r.loads[path]; return ok })
 	return err
 }
 

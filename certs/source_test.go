@@ -27,7 +27,7 @@ func newTestSource(t testing.TB, config Config) *Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cache.now = func() time.Time { return time.Now().Add(time.Hour) }
+	s.cache.Now = func() time.Time { return time.Now().Add(time.Hour) }
 	return s
 }
 
@@ -121,9 +121,7 @@ func TestSourceVanishing(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, s, dir, "file listed.pem failed not_found", "file literal.crt failed not_found")
-	if n := len(s.cache.entries); n != 0 {
-		t.Errorf("cache: got %d entries, want 0", n)
-	}
+	s.cache.Forget(func(path string) bool { t.Errorf("cache: got %s in it, want nothing", path); return true })
 	write(t, literal, pemOf(p.intermediate))
 	expect(t, s, dir, "file listed.pem failed not_found", "file literal.crt CN=intermediate")
 }
@@ -386,8 +384,8 @@ func thousandFiles(b *testing.B) (pattern string) {
 
 func BenchmarkFilesUnchanged1000(b *testing.B) {
 	s := newTestSource(b, Config{Files: []File{{Path: thousandFiles(b)}}})
-	opened := 0
-	s.cache.open = func(path string) (file, error) { opened++; return openFile(path) }
+	opened, parse := 0, s.cache.parse
+	s.cache.parse = func(data []byte) contents { opened++; return parse(data) }
 	if _, err := s.Read(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -404,7 +402,7 @@ func BenchmarkFilesUnchanged1000(b *testing.B) {
 func BenchmarkFilesChanged1000(b *testing.B) {
 	s := newTestSource(b, Config{Files: []File{{Path: thousandFiles(b)}}})
 	for b.Loop() {
-		clear(s.cache.entries)
+		s.cache.Forget(func(string) bool { return false })
 		if _, err := s.Read(b.Context()); err != nil {
 			b.Fatal(err)
 		}

@@ -7,14 +7,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 
 	"github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v2"
+
+	"funlab.casa/attestation_exporter/regular"
 )
 
 // A Policy says what a client accepts beside certificates and TLS versions. The
@@ -29,11 +31,11 @@ type Policy struct {
 // Load reads a file. Relative paths in it are relative to the file. Errors never
 // quote its text, since a key or a password may stand in it.
 func Load(path string, policy Policy) (*config.HTTPClientConfig, error) {
-	text, err := readBounded(path)
+	text, err := regular.Read(path, maxFile, io.ReadAll)
 	if err != nil {
 		return nil, fmt.Errorf("read HTTP configuration: %w", err)
 	}
-	loaded, err := parse(text, policy)
+	loaded, err := parse(bytes.TrimPrefix(text, []byte("\ufeff")), policy)
 	if err != nil {
 		return nil, fmt.Errorf("HTTP configuration %s: %w", path, err)
 	}
@@ -119,16 +121,3 @@ func withoutText(err error) error {
 
 // maxFile is how long a file may be.
 const maxFile = 1 << 20
-
-// readBounded reads a regular file that isn't longer than a configuration is.
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("%s isn't a regular file of at most %d bytes", path, maxFile)
-	}
-	text, err := os.ReadFile(path)
-	return bytes.TrimPrefix(text, []byte("\ufeff")), err
-}

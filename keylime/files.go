@@ -1,9 +1,11 @@
 package keylime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"strings"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/regular"
 )
 
 // Files finds Keylime's configuration where Keylime does (keylime/config.py, and the
@@ -110,7 +113,7 @@ func (f Files) merge(ctx context.Context, component string, paths []string, pars
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("read Keylime's configuration: %w", err)
 		}
-		text, err := readBounded(path)
+		text, err := readText(path)
 		if err != nil {
 			return nil, fmt.Errorf("read Keylime's configuration: %w", err)
 		}
@@ -134,4 +137,14 @@ func (f Files) env(name string) (string, bool) {
 		return "", false
 	}
 	return f.LookupEnv(name)
+}
+
+// maxConfig is how long a configuration file may be.
+const maxConfig = 1 << 20
+
+// readText reads a configuration file, without the mark that some editors put in
+// front of it.
+func readText(path string) ([]byte, error) {
+	text, err := regular.Read(path, maxConfig, io.ReadAll)
+	return bytes.TrimPrefix(text, []byte("\ufeff")), err
 }

@@ -1,11 +1,6 @@
 package keylime
 
 import (
-	"fmt"
-	"io"
-	"os"
-	"strings"
-
 	"github.com/prometheus/common/config"
 
 	"funlab.casa/attestation_exporter/httpconfig"
@@ -34,31 +29,4 @@ func httpPolicy() httpconfig.Policy {
 		"proxy_connect_header":   direct,
 		"no_proxy":               direct,
 	}}
-}
-
-// maxConfig is how long a configuration file may be.
-const maxConfig = 1 << 20
-
-// readBounded reads a regular file that isn't longer than a configuration is.
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s isn't a regular file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() //nolint:errcheck // Nothing was written.
-	text, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if len(text) > maxConfig {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxConfig)
-	}
-	return []byte(strings.TrimPrefix(string(text), "\ufeff")), nil
 }

@@ -11,6 +11,7 @@ import (
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/duty"
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/regular"
 	agentapi "funlab.casa/attestation_exporter/spire/proto/agent"
 )
 
@@ -31,7 +32,7 @@ type AgentOptions struct {
 type Agent struct {
 	options  AgentOptions
 	finder   finder
-	data     memory[agentData]
+	data     regular.Memory[agentData]
 	seen     sighting
 	workload workloadAPI
 	// bundles shares one FetchX509Bundles among those who ask at the same time.
@@ -118,17 +119,17 @@ func (a *Agent) readData(site site, reading *AgentReading) error {
 	return errors.Join(err, idErr)
 }
 
-// loadData reads agent-data.json. No such file is an agent that was never attested,
+// loadData reads agent-data.json, and returns when it was written, too. No such file is an agent that was never attested,
 // or a data directory that isn't known: nothing, and no error.
-func (a *Agent) loadData(site site) (agentData, version, error) {
+func (a *Agent) loadData(site site) (agentData, time.Time, error) {
 	if site.dataDir == "" {
-		return agentData{}, version{}, nil
+		return agentData{}, time.Time{}, nil
 	}
-	data, version, err := a.data.load(filepath.Join(site.dataDir, agentDataFile), maxAgentData, parseAgentData)
+	data, modified, err := a.data.Load(filepath.Join(site.dataDir, agentDataFile), maxAgentData, parseAgentData)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && len(a.options.Place.DataDirs) == 0 {
-		return agentData{}, version, nil
+		return agentData{}, time.Time{}, nil
 	}
-	return data, version, err
+	return data, modified, err
 }
 
 // readInfo asks the debug API, where it is switched on.

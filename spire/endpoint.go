@@ -18,6 +18,7 @@ import (
 
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/regular"
 )
 
 const (
@@ -165,7 +166,7 @@ func (e *Endpoint) tls() (*tls.Config, error) {
 	if e.id.IsZero() {
 		return &tls.Config{MinVersion: tls.VersionTLS12}, nil
 	}
-	anchors, _, err := readFile(e.anchors, maxEndpoint, func(r io.Reader) (*x509bundle.Bundle, error) {
+	anchors, err := regular.Read(e.anchors, maxEndpoint, func(r io.Reader) (*x509bundle.Bundle, error) {
 		text, err := io.ReadAll(r)
 		if err != nil {
 			return nil, err

@@ -135,7 +135,7 @@ func WithLive(read BundleReader, live LiveSource) BundleReader {
 }
 
 func (a *Agent) cached(site site) (certs.Bundle, error) {
-	data, read, err := a.loadData(site)
+	data, modified, err := a.loadData(site)
 	if err != nil {
 		return certs.Bundle{}, err
 	}
@@ -143,7 +143,7 @@ func (a *Agent) cached(site site) (certs.Bundle, error) {
 		return certs.Bundle{}, ErrAbsent
 	}
 	bundle := certs.ParseBundle(AgentDataBundle, data.bundle)
-	bundle.Modified = read.modified
+	bundle.Modified = modified
 	// The root of an upstream authority carries no SPIFFE ID, the SVID does.
 	var named string
 	if len(data.chain) > 0 {

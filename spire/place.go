@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/regular"
 )
 
 // Where SPIRE's parts lie when nobody says otherwise, the likelier first: the
@@ -75,7 +76,7 @@ type finder struct {
 	standard Place
 	// owner is the user whose process listens on the sockets, by name or number.
 	owner   string
-	configs memory[Config]
+	configs regular.Memory[Config]
 }
 
 // find returns ErrAbsent where the user names nothing and neither a configuration
@@ -103,7 +104,7 @@ func (f *finder) find() (site, error) {
 // readConfig takes a file that was only found, and is closed to this process, for
 // none.
 func (f *finder) readConfig(path string) (Config, error) {
-	config, _, err := f.configs.load(path, maxConfig, parseConfig)
+	config, _, err := f.configs.Load(path, maxConfig, parseConfig)
 	if errors.Is(err, fs.ErrPermission) && len(f.given.Configs) == 0 {
 		return Config{}, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/regular"
 )
 
 // maxPlugin bounds a plugin's file. Go programs have tens of megabytes.
@@ -29,8 +30,8 @@ type PluginOptions struct {
 // safe for concurrent use.
 type Plugins struct {
 	places  [][]string
-	configs memory[Config]
-	hashes  memory[[sha256.Size]byte]
+	configs regular.Memory[Config]
+	hashes  regular.Memory[[sha256.Size]byte]
 }
 
 // NewPlugins makes a Plugins.
@@ -79,7 +80,7 @@ func (p *Plugins) Read(ctx context.Context) ([]Pin, error) {
 			continue
 		}
 		here = true
-		config, _, err := p.configs.load(path, maxConfig, parseConfig)
+		config, _, err := p.configs.Load(path, maxConfig, parseConfig)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read configuration: %w", err))
 			continue
@@ -113,7 +114,7 @@ func (p *Plugins) compare(plugin Plugin) Pin {
 		pin.Failed = PinRelative
 		return pin
 	}
-	sum, _, err := p.hashes.load(plugin.Path, maxPlugin, hash)
+	sum, _, err := p.hashes.Load(plugin.Path, maxPlugin, hash)
 	if err != nil {
 		pin.Failed = pinReason(err)
 		return pin

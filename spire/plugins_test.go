@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -101,42 +100,6 @@ func TestPluginReplaced(t *testing.T) {
 	}
 	if got := plugins.compare(pin); got.Matches == nil || *got.Matches {
 		t.Errorf("got %+v after a change, want no match", got)
-	}
-}
-
-func TestMemory(t *testing.T) {
-	path := writeFile(t.TempDir(), "file", "text")
-	reads := 0
-	load := func(m *memory[int]) int {
-		t.Helper()
-		value, _, err := m.load(path, 100, func(io.Reader) (int, error) { reads++; return reads, nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value
-	}
-	var m memory[int]
-	load(&m)
-	if got := load(&m); got != 2 {
-		t.Errorf("got reading %d of a file changed this moment, want a new one, 2", got)
-	}
-	// The change time can't be set back, so what was read is made older.
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now, err := versionOf(info)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.files = map[string]memorized[int]{path: {version: now, value: 7}}
-	if got := load(&m); got != 7 {
-		t.Errorf("got %d of an unchanged file, want what was remembered, 7", got)
-	}
-	now.inode++
-	m.files = map[string]memorized[int]{path: {version: now, value: 7}}
-	if got := load(&m); got == 7 {
-		t.Error("got what was remembered of another file, want a new reading")
 	}
 }
 
