@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"slices"
-	"strconv"
 	"strings"
 
 	"funlab.casa/attestation_exporter/failure"
@@ -48,13 +46,6 @@ type grub struct {
 	calls     int
 	held      int // bytes in variables
 	err       error
-}
-
-type menuEntry struct {
-	title, id string
-	submenu   bool
-	block     []statement
-	kernel    place // of an entry that isn't a block
 }
 
 // grubKernel returns the kernel, or other EFI application, that GRUB will start
@@ -202,75 +193,6 @@ func (g *grub) expand(words []word) []string {
 	return arguments
 }
 
-// command runs one command.
-func (g *grub) command(s statement) bool {
-	arguments := g.expand(s.words)
-	if len(arguments) == 0 {
-		return true
-	}
-	name, arguments := arguments[0], arguments[1:]
-	if body, ok := g.functions[name]; ok {
-		return g.call(body)
-	}
-	switch name {
-	case "[", "test":
-		return g.test(arguments)
-	case "false", "keystatus", "cmostest", "loadfont":
-		return false
-	case "function":
-		if len(arguments) > 0 {
-			g.functions[arguments[0]] = s.block
-		}
-	case "menuentry", "submenu":
-		g.menu = append(g.menu, newMenuEntry(arguments, name == "submenu", s.block))
-	case "blscfg":
-		return g.addLoaderEntries()
-	default:
-		g.simple(name, arguments)
-	}
-	return true
-}
-
-// simple runs a command whose success nobody asks for.
-func (g *grub) simple(name string, arguments []string) {
-	if command, field, found := strings.Cut(name, "."); found && command == "search" {
-		g.search(append([]string{"--" + strings.ReplaceAll(field, "_", "-")}, arguments...))
-		return
-	}
-	if variable, value, ok := strings.Cut(name, "="); ok {
-		g.set(variable, value)
-		return
-	}
-	if name == "load_env" {
-		g.loadEnv(arguments)
-		return
-	}
-	if len(arguments) == 0 {
-		return
-	}
-	switch name {
-	case "set":
-		if variable, value, ok := strings.Cut(arguments[0], "="); ok {
-			g.set(variable, value)
-		}
-	case "unset":
-		delete(g.env, arguments[0])
-	case "export":
-		g.exported[arguments[0]] = true
-	case "search":
-		g.search(arguments)
-	case "configfile":
-		g.configfile(g.place(arguments[0]))
-	case "source", ".":
-		g.source(g.place(arguments[0]))
-	case "linux", "linuxefi", "linux16", "chainloader":
-		g.kernel = g.place(arguments[len(arguments)-1])
-		if name != "chainloader" {
-			g.kernel = g.place(arguments[0])
-		}
-	}
-}
-
 func (g *grub) call(body []statement) bool {
 	if g.calls++; g.calls > maxCalls {
 		g.fail(failure.Errorf(failure.Malformed, "GRUB script: functions within functions"))
@@ -278,145 +200,4 @@ func (g *grub) call(body []statement) bool {
 	}
 	defer func() { g.calls-- }()
 	return g.run(body)
-}
-
-// place resolves a path, "(device)/path" or relative to the root device.
-func (g *grub) place(name string) place {
-	if device, rest, ok := strings.Cut(name, ")"); ok && strings.HasPrefix(device, "(") {
-		return place{device[1:], path.Clean("/" + rest)}
-	}
-	return place{g.env["root"], path.Clean("/" + name)}
-}
-
-// search sets a variable to a device that is named by what it holds. A device that
-// is found by a file, or not at all, leaves the variable as it was.
-func (g *grub) search(arguments []string) {
-	variable, kind, operands := "", "", []string{}
-	for i, argument := range arguments {
-		switch {
-		case argument == "--fs-uuid", argument == "-u":
-			kind = "by-uuid/"
-		case argument == "--label", argument == "-l", argument == "--fs-label":
-			kind = "by-label/"
-		case argument == "--set" || argument == "-s":
-			variable = "root"
-			if i+1 < len(arguments) && i+2 < len(arguments) && !strings.HasPrefix(arguments[i+1], "-") {
-				variable = arguments[i+1]
-			}
-		case strings.HasPrefix(argument, "--set="):
-			variable = strings.TrimPrefix(argument, "--set=")
-		case !strings.HasPrefix(argument, "-"):
-			operands = append(operands, argument)
-		}
-	}
-	if kind == "" || len(operands) == 0 {
-		return
-	}
-	name := operands[len(operands)-1]
-	if variable == "" && len(operands) > 1 { // search.fs_uuid UUID variable hints
-		name, variable = operands[0], operands[1]
-	}
-	if variable != "" {
-		g.set(variable, kind+strings.ReplaceAll(name, "/", ""))
-	}
-}
-
-// loadEnv reads an environment block (GRUB Manual, "The GRUB environment block").
-func (g *grub) loadEnv(arguments []string) {
-	file := g.env["prefix"] + "/grubenv"
-	var only []string
-	for i := 0; i < len(arguments); i++ {
-		switch {
-		case (arguments[i] == "--file" || arguments[i] == "-f") && i+1 < len(arguments):
-			i++
-			file = arguments[i]
-		case !strings.HasPrefix(arguments[i], "-"):
-			only = append(only, arguments[i])
-		}
-	}
-	text, err := g.volumes.read(g.place(file))
-	if err != nil {
-		return // as GRUB does: without the file, no variable is set
-	}
-	for line := range strings.Lines(string(text)) {
-		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
-		if ok && !strings.HasPrefix(line, "#") && (only == nil || slices.Contains(only, name)) {
-			g.set(name, value)
-		}
-	}
-}
-
-func newMenuEntry(arguments []string, submenu bool, block []statement) menuEntry {
-	entry := menuEntry{submenu: submenu, block: block}
-	titled := false
-	for i := 0; i < len(arguments); i++ {
-		switch argument := arguments[i]; {
-		case slices.Contains([]string{"--id", "--class", "--users", "--hotkey", "--source"}, argument):
-			if i++; argument == "--id" && i < len(arguments) {
-				entry.id = arguments[i]
-			}
-		case strings.HasPrefix(argument, "--id="):
-			entry.id = strings.TrimPrefix(argument, "--id=")
-		case strings.HasPrefix(argument, "--"):
-		case !titled:
-			entry.title, titled = argument, true
-		}
-	}
-	return entry
-}
-
-// addLoaderEntries adds the menu entries of the Boot Loader Specification, as the
-// blscfg command of Fedora, RHEL and their kin does: the newest version first, and
-// each by its file's name.
-func (g *grub) addLoaderEntries() bool {
-	root := g.env["root"]
-	for _, directory := range []string{"/loader/entries", "/boot/loader/entries"} {
-		entries, err := g.volumes.entries(place{root, directory})
-		if err != nil {
-			g.fail(err)
-			return false
-		}
-		slices.SortStableFunc(entries, func(a, b loaderEntry) int { return compareVersions(b.id(), a.id()) })
-		for _, entry := range entries {
-			g.menu = append(g.menu, menuEntry{title: entry.title, id: entry.id(), kernel: place{root, path.Clean("/" + entry.image())}})
-		}
-		if len(entries) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// choose starts an entry of the menu by number, id or title, with those of
-// submenus behind a ">". Where there is no such entry GRUB takes the first.
-func (g *grub) choose(selector string) {
-	if g.err != nil {
-		return
-	}
-	if len(g.menu) == 0 {
-		return
-	}
-	first, rest, _ := strings.Cut(selector, ">")
-	entry := g.menu[0]
-	if number, err := strconv.Atoi(first); err == nil && number >= 0 && number < len(g.menu) {
-		entry = g.menu[number]
-	} else if i := slices.IndexFunc(g.menu, func(e menuEntry) bool { return first != "" && (e.id == first || e.title == first) }); i >= 0 {
-		entry = g.menu[i]
-	}
-	g.finished = false
-	if (entry.kernel != place{}) {
-		g.kernel = entry.kernel
-		return
-	}
-	if entry.submenu {
-		if g.calls++; g.calls > maxCalls {
-			g.fail(failure.Errorf(failure.Malformed, "GRUB script: menus within menus"))
-			return
-		}
-		g.menu = nil
-		g.run(entry.block)
-		g.choose(rest)
-		return
-	}
-	g.run(entry.block)
 }
