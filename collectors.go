@@ -42,6 +42,7 @@ func addCollectors(app *kingpin.Application) *choices {
 	spire.serverChoice = c.addOff(app, "spire-server", "Agents, authorities and entries of this host's SPIRE server, by a socket whose group is full administration.", spire.buildServer)
 	c.add(app, "spire-plugins", "External plugins of SPIRE against the checksums that they are pinned by.", spire.buildPlugins)
 	c.add(app, "trust-bundle", "Copies of SPIFFE trust bundles, and how they differ from the live one.", spire.buildTrustBundle)
+	c.add(app, "reader", "Whether the privileged reader answers, where there is one.", buildReader)
 	c.add(app, "timer", "systemd timers and the services that they start.", addTimer(app))
 	return c
 }

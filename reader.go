@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
 
+	"funlab.casa/attestation_exporter/collector"
 	"funlab.casa/attestation_exporter/reader"
 )
 
@@ -32,6 +33,13 @@ func addReader(app *kingpin.Application) readerCommand {
 
 func (r readerCommand) client() reader.Client {
 	return reader.Client{Socket: *r.socket, Version: version.Version}
+}
+
+// buildReader watches the reader from the exporter.
+func buildReader(*slog.Logger) (parts, error) {
+	return parts{collector: func(client reader.Client) (collector.Collector, error) {
+		return collector.NewReader(client.Greet), nil
+	}}, nil
 }
 
 // serve answers until ctx ends.

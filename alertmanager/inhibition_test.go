@@ -127,6 +127,20 @@ func inhibitionCases() []inhibitionCase {
 			[]string{"KeylimeAgentGivenUp", "KeylimeAttestationStale", "KeylimeNobodyAttested", "KeylimeVerifierUnreachable"},
 		},
 		{
+			"a reader that is silent hides what it would read",
+			[]map[string]string{
+				alert("AttestationReaderDown", "critical", "monitoring"),
+				alert("AttestationCollectorFailing", "warning", "monitoring", "collector", "luks"),
+				alert("TPMUnavailable", "critical", "tpm"),
+				alert("SPIREAgentDown", "critical", "spire"),
+				alert("SPIREServerDown", "critical", "spire", "trust_domain", "funlab.casa"),
+				bundle("TrustBundleUnreadable", "critical", "b.pem"),
+				alert("KeylimeIntegrityFailure", "critical", "keylime", "agent", "r"),
+				certificate("CertificateExpired", "critical", "r.crt"),
+			},
+			[]string{"AttestationReaderDown", "CertificateExpired", "KeylimeIntegrityFailure"},
+		},
+		{
 			"a PCR changed at run time hides the baseline",
 			[]map[string]string{
 				alert("TPMPCRChangedWhileRunning", "critical", "tpm", "pcr", "7"),

@@ -27,6 +27,15 @@ func (c Client) Present() bool {
 	return err == nil && info.Mode()&os.ModeSocket != 0
 }
 
+// Greet asks the reader for nothing but an answer.
+func (c Client) Greet(ctx context.Context) error {
+	if !c.Present() {
+		return ErrAbsent
+	}
+	_, err := Ask[struct{}](c, greeting, ErrAbsent)(ctx)
+	return err
+}
+
 // Ask makes a source of the question. Where the host hasn't got what is asked
 // about, the source's error is absent; otherwise a reading may come with an error
 // for the part that could not be read.

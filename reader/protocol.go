@@ -29,6 +29,12 @@ const (
 	maxText   = 1 << 10
 )
 
+// greeting is the question that every reader answers, whatever else it does.
+const greeting = "greeting"
+
+// ErrAbsent says that there is no reader on this host.
+var ErrAbsent = errors.New("no reader on this host")
+
 type question struct {
 	// Version is that of the asking program. A struct may have changed from one
 	// version to the next, and a field that is quietly missing would be taken for

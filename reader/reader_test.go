@@ -212,6 +212,21 @@ func TestErrors(t *testing.T) {
 	})
 }
 
+func TestGreet(t *testing.T) {
+	s := reader.Server{}
+	c := serve(t, s)
+	if err := c.Greet(t.Context()); err != nil {
+		t.Errorf("got %v, want no error", err)
+	}
+	s.Allowed = []uint32{uint32(os.Getuid()) + 1}
+	if err := serve(t, s).Greet(t.Context()); failure.Of(err) != failure.Permission {
+		t.Errorf("a stranger: got %v, want a refusal", err)
+	}
+	if err := (reader.Client{Socket: filepath.Join(t.TempDir(), "nothing")}).Greet(t.Context()); !errors.Is(err, reader.ErrAbsent) {
+		t.Errorf("no socket: got %v, want %v", err, reader.ErrAbsent)
+	}
+}
+
 func TestVersionMismatch(t *testing.T) {
 	s := one(func(context.Context) (int, error) { return 7, nil })
 	s.Version = "1.2.4"

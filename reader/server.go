@@ -95,6 +95,10 @@ func (s Server) serve(ctx context.Context, conn *net.UnixConn) {
 		s.write(conn, answer{Failure: troubleOf(err)})
 		return
 	}
+	if name == greeting {
+		s.write(conn, answer{Reading: struct{}{}})
+		return
+	}
 	i := slices.IndexFunc(s.Questions, func(q *Question) bool { return q.name == name })
 	if i < 0 {
 		// The caller is of this version, so it knows all questions, too.
