@@ -31,9 +31,12 @@ func addCollectors(app *kingpin.Application) *choices {
 
 	c.tpm = addTPMLayer(app)
 	spire := addSPIRELayer(app)
-	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.", c.tpm.buildTPM)
-	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.", c.tpm.buildBoot)
-	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.", c.tpm.buildLUKS)
+	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.",
+		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.tpm, collector.NewTPM) }))
+	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.",
+		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.boot, collector.NewBoot) }))
+	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.",
+		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.luks, collector.NewLUKS) }))
 	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app))
 	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app))
 	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm, spire))

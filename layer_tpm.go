@@ -13,7 +13,6 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"funlab.casa/attestation_exporter/boot"
-	"funlab.casa/attestation_exporter/collector"
 	"funlab.casa/attestation_exporter/duty"
 	"funlab.casa/attestation_exporter/ima"
 	"funlab.casa/attestation_exporter/luks"
@@ -117,28 +116,15 @@ func (l *tpmLayer) topics(logger *slog.Logger) (*tpmTopics, error) {
 	return l.made, nil
 }
 
-func (l *tpmLayer) buildTPM(logger *slog.Logger) (parts, error) {
-	topics, err := l.topics(logger)
-	if err != nil {
-		return parts{}, err
+// build makes the parts of the collector that shows one of the topics.
+func (l *tpmLayer) build(choose func(*tpmTopics) parts) build {
+	return func(logger *slog.Logger) (parts, error) {
+		topics, err := l.topics(logger)
+		if err != nil {
+			return parts{}, err
+		}
+		return choose(topics), nil
 	}
-	return partsOf(topics.tpm, collector.NewTPM), nil
-}
-
-func (l *tpmLayer) buildBoot(logger *slog.Logger) (parts, error) {
-	topics, err := l.topics(logger)
-	if err != nil {
-		return parts{}, err
-	}
-	return partsOf(topics.boot, collector.NewBoot), nil
-}
-
-func (l *tpmLayer) buildLUKS(logger *slog.Logger) (parts, error) {
-	topics, err := l.topics(logger)
-	if err != nil {
-		return parts{}, err
-	}
-	return partsOf(topics.luks, collector.NewLUKS), nil
 }
 
 func (l *tpmLayer) source() (*tpm.Source, error) {

@@ -72,12 +72,10 @@ func NewSource(logger *slog.Logger, config Config) (*Source, error) {
 // returns what it has when ctx ends. It returns ErrAbsent where nothing is
 // configured but what is optional, and nothing of that is there.
 func (s *Source) Read(ctx context.Context) (Reading, error) {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return Reading{}, fmt.Errorf("wait for an earlier reading: %w", ctx.Err())
+	if err := s.wait(ctx); err != nil {
+		return Reading{}, err
 	}
+	defer func() { <-s.turn }()
 	r := round{
 		source:   s,
 		loads:    make(map[string]*loaded, len(s.seen)),
@@ -92,4 +90,20 @@ func (s *Source) Read(ctx context.Context) (Reading, error) {
 		return reading, ErrAbsent
 	}
 	return reading, err
+}
+
+// wait takes the turn. A turn that is free is taken also when ctx has ended: the
+// last outcomes of endpoints cost no time.
+func (s *Source) wait(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for an earlier reading: %w", ctx.Err())
+	}
 }

@@ -408,3 +408,57 @@ func BenchmarkFilesChanged1000(b *testing.B) {
 		}
 	}
 }
+
+// A file system or a reader that takes all the time doesn't take the endpoints' last
+// outcomes away, too.
+func TestJoinAfterTheDeadline(t *testing.T) {
+	endpoint, err := ParseEndpoint("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	onNetwork := newTestSource(t, Config{Endpoints: []Endpoint{endpoint}})
+	joined := Join(func(ctx context.Context) (Reading, error) {
+		<-ctx.Done()
+		return Reading{}, ctx.Err()
+	}, onNetwork.Read)
+	if _, err := onNetwork.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		got, err := joined(ctx)
+		cancel()
+		if len(got.Loads) != 1 || got.Loads[0].Name != "127.0.0.1:1" || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %+v, %v, want the endpoint and that time was over", got, err)
+		}
+	}
+}
+
+func TestJoinAbsent(t *testing.T) {
+	none := func(context.Context) (Reading, error) { return Reading{}, ErrAbsent }
+	file := func(context.Context) (Reading, error) {
+		return Reading{Loads: []Load{{Kind: KindFile, Name: "b"}}}, nil
+	}
+	endpoint := func(context.Context) (Reading, error) {
+		return Reading{Loads: []Load{{Kind: KindEndpoint, Name: "c"}}}, nil
+	}
+	tests := []struct {
+		name          string
+		first, second func(context.Context) (Reading, error)
+		want          string
+		absent        bool
+	}{
+		{"both", file, endpoint, "[endpoint c file b]", false},
+		{"first", file, none, "[file b]", false},
+		{"second", none, endpoint, "[endpoint c]", false},
+		{"none", none, none, "[]", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Join(tt.first, tt.second)(t.Context())
+			if text := fmt.Sprint(lines(got, "")); text != tt.want || errors.Is(err, ErrAbsent) != tt.absent || err != nil && !tt.absent {
+				t.Errorf("got %s, %v, want %s", text, err, tt.want)
+			}
+		})
+	}
+}

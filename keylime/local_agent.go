@@ -37,8 +37,8 @@ type LocalAgent struct {
 	// Settings reads agent.conf, as Files.Agent does.
 	Settings func(context.Context) (AgentSettings, error)
 	// EK returns the TPM's public endorsement key, or nil where it can't be told;
-	// SPIFFEID the id of this host's SPIRE agent. Either may be nil; each is asked only where agent.conf leaves the
-	// agent's id open.
+	// SPIFFEID the id of this host's SPIRE agent. Either may be nil; each is asked
+	// only where agent.conf leaves the agent's id open.
 	EK       func(context.Context) (crypto.PublicKey, error)
 	SPIFFEID func(context.Context) (string, error)
 }
