@@ -7,6 +7,7 @@ type alert string
 // The alerts whose cause shows in one exposition.
 const (
 	exporterDown            alert = "AttestationExporterDown"
+	readerDown              alert = "AttestationReaderDown"
 	collectorFailing        alert = "AttestationCollectorFailing"
 	tpmUnavailable          alert = "TPMUnavailable"
 	tpmPCRMismatch          alert = "TPMPCRMismatch"

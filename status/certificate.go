@@ -3,6 +3,9 @@ package status
 // certificates are of files, endpoints, SVIDs and the TPM.
 func (v view) certificates() []Row {
 	begins := map[[2]string]float64{}
+	for _, seen := range v.samples["attestation_certificate_first_seen_timestamp_seconds"] {
+		begins[certificateKey(seen)] = seen.value // The rules, too, take this where the start isn't told.
+	}
 	for _, begin := range v.samples["attestation_certificate_not_before_timestamp_seconds"] {
 		begins[certificateKey(begin)] = begin.value
 	}

@@ -70,6 +70,7 @@ func troubleCases() []troubleCase {
 
 	return []troubleCase{
 		{"collector fails", nil, value(`attestation_scrape_collector_success{collector="timer"}`, "1", "0"), []string{"WARNING auth AttestationCollectorFailing"}, nil},
+		{"reader doesn't answer", nil, []string{`attestation_scrape_collector_success{collector="timer"} 1`, `attestation_scrape_collector_success{collector="timer"} 1` + "\n" + `attestation_scrape_collector_success{collector="reader"} 0`}, []string{"CRITICAL auth AttestationReaderDown"}, nil},
 		{"TPM can't be read", nil, value(`attestation_scrape_collector_success{collector="tpm"}`, "1", "0"), []string{"CRITICAL auth TPMUnavailable"}, nil},
 		{"PCR differs", nil, value(`attestation_tpm_pcr_matches_baseline{bank="sha256",pcr="4"}`, "1", "0"), []string{"WARNING auth TPMPCRMismatch"}, nil},
 		{"locked out", nil, value("attestation_tpm_locked_out", "0", "1"), []string{"CRITICAL auth TPMLockedOut"}, nil},
@@ -139,6 +140,8 @@ func troubleCases() []troubleCase {
 
 		{"certificate at a third", nil, value(agentCertificate, "1800054000", "1800016200"), nil, nil},
 		{"certificate ends soon", nil, value(agentCertificate, "1800054000", "1800016199"), []string{"WARNING auth CertificateExpiringSoon"}, nil},
+		{"certificate without a start ends soon", nil, append(value(agentCertificate, "1800054000", "1800016199"),
+			`not_before_timestamp_seconds{kind="file",name="/etc/keylime/certs/agent.crt"}`, `first_seen_timestamp_seconds{kind="file",name="/etc/keylime/certs/agent.crt"}`), []string{"WARNING auth CertificateExpiringSoon"}, nil},
 		{"certificate ends", nil, value(agentCertificate, "1800054000", "1800006479"), []string{"CRITICAL auth CertificateExpiryCritical"}, []alert{certificateExpiringSoon}},
 		{"certificate in its last second", nil, value(agentCertificate, "1800054000", "1800000000"), []string{"CRITICAL auth CertificateExpiryCritical"}, []alert{certificateExpiringSoon}},
 		{"certificate ended", nil, value(agentCertificate, "1800054000", "1799999999"), []string{"CRITICAL auth CertificateExpired"}, []alert{certificateExpiringSoon, certificateCritical}},

@@ -25,7 +25,11 @@ func (v view) monitoring() []Row {
 	var rows []Row
 	for _, one := range collectors {
 		collector := one.label("collector")
-		if one.value == 0 && !v.betterSaid(collector) {
+		switch {
+		case one.value != 0 || v.betterSaid(collector):
+		case collector == "reader":
+			rows = append(rows, v.wrong(readerDown, Monitoring, "reader", "doesn't answer%s", v.reason(collector)))
+		default:
 			rows = append(rows, v.wrong(collectorFailing, Monitoring, "collector "+collector, "can't read its source%s", v.reason(collector)))
 		}
 	}
