@@ -49,6 +49,15 @@ func inhibitionCases() []inhibitionCase {
 		return alert(name, severity, "trust-bundle", "bundle", file, "trust_domain", "funlab.casa")
 	}
 	timer := func(name, unit string) map[string]string { return alert(name, "warning", "timer", "timer", unit) }
+	disk := func(name, severity, device string) map[string]string {
+		return alert(name, severity, "disk", "device", device)
+	}
+	spire := func(name, severity, domain string) map[string]string {
+		return alert(name, severity, "spire", "trust_domain", domain)
+	}
+	svid := func(name, severity, kind string) map[string]string {
+		return alert(name, severity, "certificate", "kind", kind, "name", "spiffe://funlab.casa/of-a-"+kind)
+	}
 	agent := func(name, id string) map[string]string {
 		return alert(name, "critical", "keylime", "agent", id, "verifier", "of-"+id)
 	}
@@ -141,13 +150,93 @@ func inhibitionCases() []inhibitionCase {
 			[]string{"AttestationReaderDown", "CertificateExpired", "KeylimeIntegrityFailure"},
 		},
 		{
-			"a PCR changed at run time hides the baseline",
+			"a PCR changed at run time hides the baseline and the log",
 			[]map[string]string{
 				alert("TPMPCRChangedWhileRunning", "critical", "tpm", "pcr", "7"),
 				alert("TPMPCRMismatch", "warning", "tpm", "pcr", "7"),
+				alert("BootEventLogMismatch", "critical", "boot", "pcr", "7"),
 				alert("TPMCleared", "critical", "tpm"),
 			},
 			[]string{"TPMCleared", "TPMPCRChangedWhileRunning"},
+		},
+		{
+			"a log that no longer fits hides nothing",
+			[]map[string]string{
+				alert("BootEventLogMismatch", "critical", "boot", "pcr", "4"),
+				alert("TPMPCRMismatch", "warning", "tpm", "pcr", "4"),
+			},
+			[]string{"BootEventLogMismatch", "TPMPCRMismatch"},
+		},
+		{
+			"a disk without a passphrase hides that it waits for one; another disk does not",
+			[]map[string]string{
+				disk("DiskWithoutFallback", "critical", "/dev/a"),
+				disk("DiskUnlockWillFail", "warning", "/dev/a"),
+				disk("DiskUnlockAtRisk", "warning", "/dev/b"),
+			},
+			[]string{"DiskUnlockAtRisk", "DiskWithoutFallback"},
+		},
+		{
+			"of one disk, at risk is hidden as well",
+			[]map[string]string{
+				disk("DiskWithoutFallback", "critical", "/dev/a"),
+				disk("DiskUnlockAtRisk", "warning", "/dev/a"),
+			},
+			[]string{"DiskWithoutFallback"},
+		},
+		{
+			"a SPIRE server that is down hides that its agents lost it, and nothing that they still do",
+			[]map[string]string{
+				spire("SPIREServerDown", "critical", "one.example"),
+				spire("SPIREAgentNotSyncing", "critical", "one.example"),
+				spire("SPIREAgentNotRenewing", "warning", "one.example"),
+				alert("SPIREPluginChecksumMismatch", "critical", "spire"),
+				alert("SPIRETrustsFailedAgent", "critical", "spire", "agent", "x", "trust_domain", "one.example"),
+			},
+			[]string{"SPIREAgentNotRenewing", "SPIREPluginChecksumMismatch", "SPIREServerDown", "SPIRETrustsFailedAgent"},
+		},
+		{
+			"the SPIRE server of another trust domain hides nothing",
+			[]map[string]string{
+				spire("SPIREServerDown", "critical", "two.example"),
+				spire("SPIREAgentNotSyncing", "critical", "three.example"),
+			},
+			[]string{"SPIREAgentNotSyncing", "SPIREServerDown"},
+		},
+		{
+			"nor does one whose trust domain nobody knows",
+			[]map[string]string{
+				alert("SPIREServerDown", "critical", "spire"),
+				alert("SPIREAgentNotSyncing", "critical", "spire"),
+			},
+			[]string{"SPIREAgentNotSyncing", "SPIREServerDown"},
+		},
+		{
+			"a SPIRE agent that is down hides what comes of it, and no other certificate",
+			[]map[string]string{
+				alert("SPIREAgentDown", "critical", "spire"),
+				spire("SPIREAgentNotSyncing", "critical", "four.example"),
+				spire("SPIREAgentNotRenewing", "warning", "four.example"),
+				spire("SPIREAgentExpired", "warning", "four.example"),
+				svid("CertificateExpired", "critical", "agent_svid"), svid("CertificateExpiringSoon", "warning", "svid"),
+				certificate("CertificateExpiryCritical", "critical", "a.crt"),
+				alert("SPIREPluginChecksumMismatch", "critical", "spire"),
+			},
+			[]string{"CertificateExpiryCritical", "SPIREAgentDown", "SPIREPluginChecksumMismatch"},
+		},
+		{
+			"nothing of a host hides an integrity alert",
+			[]map[string]string{
+				down, alert("TPMUnavailable", "critical", "tpm"), alert("TPMPCRChangedWhileRunning", "critical", "tpm"),
+				alert("KeylimeLocalAgentDown", "critical", "keylime"), alert("SPIREAgentDown", "critical", "spire"),
+				spire("SPIREServerDown", "critical", "five.example"), disk("DiskWithoutFallback", "critical", "/dev/a"),
+				alert("KeylimeVerifierUnreachable", "critical", "keylime", "verifier", "of-h"),
+				alert("KeylimeNobodyAttested", "critical", "keylime", "verifier", "of-h"),
+				agent("KeylimeIntegrityFailure", "h"),
+				alert("SPIRETrustsFailedAgent", "critical", "spire", "agent", "h", "trust_domain", "five.example"),
+				alert("KeylimeAgentClaimedTwice", "critical", "keylime", "agent", "h"),
+			},
+			[]string{"AttestationExporterDown", "KeylimeAgentClaimedTwice", "KeylimeIntegrityFailure", "SPIRETrustsFailedAgent"},
 		},
 		{
 			"an expired certificate hides what came before",

@@ -57,6 +57,8 @@ func TestRoutes(t *testing.T) {
 		{"the watchdog", []string{"alertname=AttestationWatchdog", "severity=none"}, "dead-mans-switch"},
 		{"a host down", []string{"alertname=AttestationExporterDown", "severity=critical"}, "pager"},
 		{"critical", []string{"alertname=TPMUnavailable", "severity=critical"}, "pager"},
+		{"an agent refused", []string{"alertname=KeylimeIntegrityFailure", "severity=critical", "agent=a"}, "pager"},
+		{"a SPIRE server down", []string{"alertname=SPIREServerDown", "severity=critical"}, "pager"},
 		{"warning", []string{"alertname=TimerOverdue", "severity=warning"}, "digest"},
 		{"info", []string{"alertname=IMAViolations", "severity=info"}, "digest"},
 		{"no severity", []string{"alertname=SomethingElse"}, "digest"},
