@@ -67,10 +67,8 @@ func TestLocalAgentUp(t *testing.T) {
 
 func TestLocalAgentSilent(t *testing.T) {
 	const uuid = "01234567-89ab-cdef-0123-456789abcdef"
-	silent, err := standin.StartSilent(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	hanging := startAgent(t, nil)
+	hanging.Break(standin.Silent)
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	gone := startAgent(t, nil)
@@ -81,7 +79,7 @@ func TestLocalAgentSilent(t *testing.T) {
 		want          failure.Reason
 	}{
 		{"too old for us", refusing.Address, failure.TLS},
-		{"hangs", silent, failure.Timeout},
+		{"hangs", hanging.Address, failure.Timeout},
 		{"gone", gone.Address, failure.Unreachable},
 		{"no TLS", plain.Listener.Addr().String(), failure.TLS},
 	}

@@ -3,6 +3,7 @@ package tower
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -36,8 +37,13 @@ func (j *job) run(now time.Time) error {
 	return nil
 }
 
-// clockwork rotates the authorities, lets the verifier learn what it does, and runs
-// the jobs until ctx ends.
+// job is the one that a timer starts.
+func (t *Tower) job(timer string) *job {
+	return t.jobs[slices.IndexFunc(t.jobs, func(j *job) bool { return j.timer == timer })]
+}
+
+// clockwork lets SPIRE renew, lets the verifier learn what it does, and runs the jobs
+// until ctx ends.
 func (t *Tower) clockwork(ctx context.Context) {
 	tick := time.NewTicker(max(20*time.Millisecond, t.options.Day/5000))
 	defer tick.Stop()
@@ -56,7 +62,7 @@ func (t *Tower) clockwork(ctx context.Context) {
 func (t *Tower) tick(now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.rotate(now); err != nil {
+	if err := t.tickSPIRE(now); err != nil {
 		return err
 	}
 	t.attest(now)

@@ -4,78 +4,17 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
 
 	"funlab.casa/attestation_exporter/internal/tower/bus"
-	"funlab.casa/attestation_exporter/internal/tower/swtpm"
 )
 
-// kernels are what the host's boot loader may start. Which one it is shows in PCR
-// 4.
-const (
-	kernelInstalled = "vmlinuz-6.1.0-41"
-	kernelNewer     = "vmlinuz-6.1.0-42"
-)
-
-func (t *Tower) startTPM(ctx context.Context) error {
-	dir := t.path("tpm")
-	if err := swtpm.Manufacture(ctx, dir, "sha1", "sha256"); err != nil {
-		return err
-	}
-	chip, err := swtpm.Start(ctx, dir)
-	if err != nil {
-		return err
-	}
-	t.tpm = chip
-	t.onClose(func() { _ = chip.Close() })
-	if err := t.measure(kernelInstalled); err != nil {
-		return err
-	}
-	return t.takeBaseline(ctx)
-}
-
-// measure extends the PCRs as the boot of a PC does.
-func (t *Tower) measure(kernel string) error {
-	for _, event := range []struct {
-		pcr      int
-		measured string
-	}{
-		{0, "firmware"}, {1, "firmware settings"}, {2, "option ROMs"}, {3, "option ROM settings"},
-		{4, "shim"}, {4, "boot loader"}, {4, kernel}, {5, "partition table"}, {6, "maker's"}, {7, "Secure Boot: on"},
-	} {
-		if err := t.tpm.Extend(event.pcr, event.measured); err != nil {
-			return fmt.Errorf("measure %s: %w", event.measured, err)
-		}
-	}
-	return nil
-}
-
-// reboot restarts the TPM and boots a kernel, as far as PCRs can tell.
-func (t *Tower) reboot(ctx context.Context, kernel string) error {
-	if err := t.tpm.Restart(ctx); err != nil {
-		return err
-	}
-	return t.measure(kernel)
-}
-
-// takeBaseline lets the exporter print the PCRs as they are, as its user would.
-func (t *Tower) takeBaseline(ctx context.Context) error {
-	baseline, err := exec.CommandContext(ctx, t.options.Exporter, "baseline", "--collector.tpm.device="+t.tpm.Socket).Output()
-	if err != nil {
-		return fmt.Errorf("take a baseline: %w", err)
-	}
-	return replace(t.path("pcr-baseline.json"), baseline)
-}
-
-// startIdentities mints the PKI of the deployment: Keylime's, with its certificates
-// of a day, and SPIRE's, whose authorities live for a day too.
-func (t *Tower) startIdentities(context.Context) error {
+// startCertificates mints Keylime's PKI, with its certificates of a day.
+func (t *Tower) startCertificates(context.Context) error {
 	now := time.Now()
 	years := now.AddDate(10, 0, 0)
 	var err error
@@ -88,13 +27,7 @@ func (t *Tower) startIdentities(context.Context) error {
 	if err := writePEM(t.path("keylime", "ca-root-only.crt"), t.root.certificate); err != nil {
 		return err
 	}
-	if err := t.renewKeylime(now); err != nil {
-		return err
-	}
-	if err := t.rotate(now); err != nil {
-		return err
-	}
-	return t.updateBundle(now)
+	return t.renewKeylime(now)
 }
 
 // renewKeylime is the work of keylime-cert-renewal.service.
@@ -119,32 +52,19 @@ func (t *Tower) renewKeylime(now time.Time) error {
 	return nil
 }
 
-// rotate is what a SPIRE server does with its authorities: the next is prepared
-// when half of the newest one's life is over, and one that expired a day ago is
-// pruned.
-func (t *Tower) rotate(now time.Time) error {
-	day := t.options.Day
-	if len(t.live) > 0 && now.Before(t.live[len(t.live)-1].certificate.NotBefore.Add(day/2)) {
-		return nil
-	}
-	next, err := issue(spireAuthority(trustDomain, now, now.Add(day)), nil)
-	if err != nil {
-		return err
-	}
-	t.live = slices.DeleteFunc(append(t.live, next), func(a *identity) bool {
-		return now.After(a.certificate.NotAfter.Add(day))
-	})
-	return nil
+// shorten takes the intermediate out of agent.crt, or puts it back.
+func (t *Tower) shorten(short bool) error {
+	t.chainShort = short
+	return t.renewKeylime(time.Now())
 }
 
 // updateBundle is the work of spire-trust-bundle-update.service.
 func (t *Tower) updateBundle(time.Time) error {
-	authorities := make([]*x509.Certificate, 0, len(t.live))
-	for _, a := range t.live {
-		authorities = append(authorities, a.certificate)
-	}
-	return writePEM(t.path("spire", "trust-bundle.pem"), authorities...)
+	return replace(t.path("spire", "trust-bundle.pem"), t.spire.domain.PEM())
 }
+
+// timerAccuracy is how late systemd may start a timer's service here.
+const timerAccuracy = time.Second
 
 func (t *Tower) startBus(ctx context.Context) error {
 	dir := t.path("bus")
@@ -164,7 +84,7 @@ func (t *Tower) startBus(ctx context.Context) error {
 		{timer: "keylime-cert-renewal", every: day / 2, work: t.renewKeylime},
 		{timer: "spire-trust-bundle-update", every: day / 4, work: t.updateBundle},
 		{timer: "cert-monitor", every: day / 4, work: nothing},
-		{timer: "keylime-agent-recovery", every: max(day/288, time.Second), work: nothing},
+		{timer: "keylime-agent-recovery", every: max(day/288, time.Second), work: t.recoverAgents},
 	}
 	now := time.Now()
 	for _, j := range t.jobs {
@@ -180,7 +100,7 @@ func (t *Tower) publish(j *job) {
 	timer := bus.Timer{
 		Name: j.timer + ".timer", Starts: j.timer + ".service",
 		States:      bus.States{Active: "active", Sub: "waiting", UnitFile: "enabled"},
-		LastTrigger: j.last, NextRealtime: j.next, Accuracy: time.Second,
+		LastTrigger: j.last, NextRealtime: j.next, Accuracy: timerAccuracy,
 	}
 	if j.stopped {
 		timer.Active, timer.Sub, timer.NextRealtime = "inactive", "dead", time.Time{}
@@ -238,8 +158,6 @@ func (t *Tower) exporterArgs(address string) []string {
 		"--web.listen-address=" + address,
 		// The way back is short here, and so is the time between two scrapes.
 		"--scrape.timeout-offset=50ms",
-		"--collector.tpm.device=" + t.tpm.Socket,
-		"--collector.tpm.baseline=" + t.path("pcr-baseline.json"),
 		"--collector.trust-bundle.file=" + t.path("spire", "trust-bundle.pem"),
 		"--collector.certificate.endpoint=" + t.endpointAddress + "@" + keylime("ca-root-only.crt"),
 	}
@@ -248,7 +166,7 @@ func (t *Tower) exporterArgs(address string) []string {
 			"--collector.certificate.file="+keylime(who+".crt"),
 			"--collector.certificate.chain="+keylime(who+".crt")+":"+keylime("ca-root-only.crt"))
 	}
-	return append(args, t.attestationArgs()...)
+	return slices.Concat(args, t.machineArgs(), t.attestationArgs(), t.spireArgs())
 }
 
 func (t *Tower) startExporter(ctx context.Context) error {

@@ -75,8 +75,7 @@ func (t *Tower) startAlertmanager(ctx context.Context) error {
 	return answers(ctx, alertmanager, t.AlertmanagerURL+"/-/ready")
 }
 
-// startPrometheus runs Prometheus with the shipped rules, which differ in their
-// waits only.
+// startPrometheus runs Prometheus with the shipped rules.
 func (t *Tower) startPrometheus(ctx context.Context) error {
 	if !t.options.Watched {
 		return nil
@@ -85,22 +84,8 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: `make tools` unpacks it", err)
 	}
-	files, err := filepath.Glob(filepath.Join(t.options.Shipped, "rules", "*.rules.yml"))
-	if err != nil {
+	if err := t.writeRules(); err != nil {
 		return err
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		faster, err := scale.Rules(content, t.options.Faster)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if err := replace(t.path("prometheus", "rules", filepath.Base(file)), faster); err != nil {
-			return err
-		}
 	}
 	config := fmt.Sprintf(prometheusConfig, t.interval(), t.interval(), t.interval(),
 		strings.TrimPrefix(t.AlertmanagerURL, "http://"), strings.TrimPrefix(t.ExporterURL, "http://"), hostInstance)
@@ -117,6 +102,8 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 		"--storage.tsdb.path=" + t.path("prometheus", "data"),
 		"--web.listen-address=" + address,
 		"--rules.alert.resend-delay=" + t.interval().String(),
+		// Otherwise the first scrape is 5 s late, which is minutes in the rules' time.
+		"--scrape.discovery-reload-interval=" + t.interval().String(),
 	}
 	if assets := webAssets(program); assets != "" {
 		args = append(args, "--web.local-assets="+assets)
@@ -130,6 +117,34 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 		return err
 	}
 	return t.awaitMemory(ctx)
+}
+
+// writeRules writes the shipped rules with shorter waits, and the one parameter that
+// says how the deployment's own timer is set.
+func (t *Tower) writeRules() error {
+	files, err := filepath.Glob(filepath.Join(t.options.Shipped, "rules", "*.rules.yml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		rules, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if rules, err = scale.Rules(rules, t.options.Faster); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if filepath.Base(file) == "parameters.rules.yml" {
+			lag := t.job("spire-trust-bundle-update").every + timerAccuracy
+			if rules, err = scale.Parameter(rules, "trust_bundle_outdated_seconds", lag.Seconds()); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		if err := replace(t.path("prometheus", "rules", filepath.Base(file)), rules); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // awaitMemory waits until the rules remember the healthy host: a change before

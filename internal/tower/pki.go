@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -42,6 +41,11 @@ func issue(template *x509.Certificate, issuer *identity) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
+	return certify(key, template, issuer)
+}
+
+// certify makes an identity of a key that is there already.
+func certify(key *ecdsa.PrivateKey, template *x509.Certificate, issuer *identity) (*identity, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, fmt.Errorf("draw a serial number: %w", err)
@@ -72,14 +76,6 @@ func authority(name string, notBefore, notAfter time.Time) *x509.Certificate {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-}
-
-// spireAuthority is the template of an X.509 authority as a SPIRE server makes it:
-// the trust domain stands in the URI SAN.
-func spireAuthority(trustDomain string, notBefore, notAfter time.Time) *x509.Certificate {
-	template := authority("SPIRE", notBefore, notAfter)
-	template.URIs = []*url.URL{{Scheme: "spiffe", Host: trustDomain}}
-	return template
 }
 
 // leaf is the template of a server's and client's certificate for name.

@@ -1,11 +1,12 @@
 // Package tower stands up a miniature of the deployment that the exporter is for,
-// on loopback: a host with a software TPM, certificates, a trust bundle and the
-// timers that renew them, Keylime, which attests it, and beside them the exporter,
-// Prometheus and Alertmanager with the shipped rules and configuration. Things of it
-// can be broken and mended.
+// on loopback: a host with a software TPM, a disk that is bound to it, certificates and
+// the timers that renew them, Keylime, which attests it, SPIRE, which gives it
+// identities, and beside them the exporter, Prometheus and Alertmanager with the
+// shipped rules and configuration. Things of it can be broken and mended.
 //
 // TPM, D-Bus daemon, exporter, Prometheus and Alertmanager are the real programs.
-// Keylime, systemd and the services that renew things are played by this package.
+// Firmware, Keylime, SPIRE, systemd and the services that renew things are played by
+// this package.
 package tower
 
 import (
@@ -42,7 +43,8 @@ type Options struct {
 	Watched bool
 	// Faster divides every `for` of the rules, and DeliverFaster every wait of
 	// Alertmanager's, whose digest of warnings is slower than anybody wants to
-	// watch. Nothing else differs from the shipped files.
+	// watch. Nothing else differs from the shipped files but how long a copy of the
+	// trust bundle may lag, which is the period of the deployment's own timer.
 	Faster, DeliverFaster float64
 	// Notify is called with each notification that arrives. It may be nil.
 	Notify func(Notification)
@@ -68,7 +70,7 @@ type Tower struct {
 	exporter   *child.Process
 	root       *identity
 	middle     *identity
-	live       []*identity // SPIRE's authorities, oldest first
+	spire      identityProvider
 	jobs       []*job
 	chainShort bool // agent.crt is written without its intermediate
 	broken     map[string]bool
@@ -96,8 +98,9 @@ func Start(ctx context.Context, options Options) (_ *Tower, err error) {
 		what string
 		do   func(context.Context) error
 	}{
-		{"TPM", t.startTPM},
-		{"certificates and bundle", t.startIdentities},
+		{"machine", t.startMachine},
+		{"certificates", t.startCertificates},
+		{"identities", t.startSPIRE},
 		{"system bus", t.startBus},
 		{"TLS endpoint", t.startEndpoint},
 		{"attestation", t.startAttestation},
@@ -138,6 +141,11 @@ func clearDir(dir string) error {
 		return err
 	}
 	return os.WriteFile(marker, nil, 0o644)
+}
+
+// sooner makes a wait of the deployment's as much shorter as the rules' waits are.
+func (t *Tower) sooner(wait time.Duration) time.Duration {
+	return time.Duration(float64(wait) / max(t.options.Faster, 1))
 }
 
 func (t *Tower) onClose(f func()) { t.closers = append(t.closers, f) }

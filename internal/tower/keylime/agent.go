@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 )
 
@@ -47,26 +45,4 @@ func StartAgent(ctx context.Context, options AgentOptions) (*LocalAgent, error) 
 		return nil, fmt.Errorf("start the agent: %w", err)
 	}
 	return &LocalAgent{Server: server}, nil
-}
-
-// StartSilent listens on address, takes connections and never says a word, until ctx
-// ends: an agent, or any server, that hangs before its handshake. It returns the
-// address.
-func StartSilent(ctx context.Context, address string) (string, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return "", fmt.Errorf("listen: %w", err)
-	}
-	context.AfterFunc(ctx, func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return // Closed: ctx has ended.
-			}
-			context.AfterFunc(ctx, func() { _ = conn.Close() })
-			go func() { _, _ = io.Copy(io.Discard, conn) }()
-		}
-	}()
-	return listener.Addr().String(), nil
 }

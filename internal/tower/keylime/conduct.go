@@ -80,7 +80,7 @@ func (a Agent) at(now time.Time, interval time.Duration, giveUp scale) picture {
 	case Gone:
 		p.giveUp(failing, giveUp.of(GiveUpGone))
 	case Hanging:
-		p.giveUp(failing, giveUp.of(GiveUpHanging))
+		p.giveUp(failing, GiveUpHanging)
 	case Forgotten, Pushing:
 	case Stopped:
 		p.state, p.status = number(10), "FAIL"

@@ -15,6 +15,7 @@ type Fault string
 // The faults.
 const (
 	NoFault     Fault = ""
+	Silent      Fault = "silent"      // takes the connection and hangs before its handshake
 	Hang        Fault = "hang"        // takes the request and never answers
 	SlowBytes   Fault = "slow-bytes"  // answers, a byte every 20 ms
 	Truncated   Fault = "truncated"   // promises the whole answer and breaks off in the middle

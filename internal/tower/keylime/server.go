@@ -53,6 +53,12 @@ func listen(ctx context.Context, address string, settings *tls.Config, routes ht
 	}
 	// HTTP/1.1 only, as Tornado.
 	s.http.TLSConfig.NextProtos = []string{"http/1.1"}
+	s.http.TLSConfig.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if fault, release := s.broken(); fault == Silent {
+			<-release
+		}
+		return nil, nil // The same configuration as ever.
+	}
 	go func() {
 		defer close(s.stopped)
 		// It only ever ends by being closed.

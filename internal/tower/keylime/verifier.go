@@ -23,7 +23,9 @@ type VerifierOptions struct {
 	Push bool
 	// Versions are the API versions that it offers; none are those of 7.14.3.
 	Versions []string
-	// Haste divides the times after which it gives an agent up; 0 is real time.
+	// Haste divides the time after which it gives up an agent that is gone; 0 is real
+	// time. One that hangs keeps its time: how old a last success may be, by which
+	// that is told sooner, doesn't get shorter either.
 	Haste float64
 	Now   func() time.Time // nil is time.Now
 }
@@ -101,6 +103,16 @@ func (v *Verifier) Restore(id string) {
 	}
 	agent.Conduct, agent.Added, agent.Since = Attests, v.options.Now(), v.options.Now()
 	v.agents[id] = agent
+}
+
+// State is an agent's operational state; a push-mode agent, and one that the verifier
+// doesn't know, have none.
+func (v *Verifier) State(id string) (state int, known bool) {
+	answer, ok := v.find(v.options.ID)[id]
+	if !ok || answer.OperationalState == nil {
+		return 0, false
+	}
+	return *answer.OperationalState, true
 }
 
 // Remove deletes an agent.

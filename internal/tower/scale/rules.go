@@ -31,10 +31,15 @@ func Rules(in []byte, factor float64) ([]byte, error) {
 			}
 		}
 	}
+	return encode(&document)
+}
+
+// encode writes rules in the form in which they are shipped.
+func encode(document *yaml.Node) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(&document); err != nil {
+	if err := encoder.Encode(document); err != nil {
 		return nil, fmt.Errorf("write rules: %w", err)
 	}
 	return out.Bytes(), nil
@@ -46,12 +51,21 @@ func under(node *yaml.Node, key string) []*yaml.Node {
 	if node.Kind == yaml.DocumentNode && len(node.Content) == 1 {
 		node = node.Content[0]
 	}
+	if items := member(node, key); items != nil && items.Kind == yaml.SequenceNode {
+		return items.Content
+	}
+	return nil
+}
+
+// member is what a mapping has under key, and nil if it has nothing there or is no
+// mapping.
+func member(node *yaml.Node, key string) *yaml.Node {
 	if node.Kind != yaml.MappingNode {
 		return nil
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == key && node.Content[i+1].Kind == yaml.SequenceNode {
-			return node.Content[i+1].Content
+		if node.Content[i].Value == key {
+			return node.Content[i+1]
 		}
 	}
 	return nil

@@ -28,6 +28,9 @@ type Domain struct {
 	Lifetime time.Duration
 	// Now is the domain's clock.
 	Now func() time.Time
+	// Lead is how long before its issue a certificate begins, for clocks that
+	// disagree. A domain in which a day is short shortens it, too.
+	Lead time.Duration
 
 	mu          sync.Mutex
 	authorities []*authority // as they came; what expired stays, as in SPIRE for a day
@@ -44,7 +47,7 @@ type authority struct {
 
 // NewDomain makes a Domain with one active authority.
 func NewDomain(name string, lifetime time.Duration, now func() time.Time) (*Domain, error) {
-	d := &Domain{Name: name, Lifetime: lifetime, Now: now}
+	d := &Domain{Name: name, Lifetime: lifetime, Now: now, Lead: 10 * time.Second} // As SPIRE does.
 	if err := d.Prepare(); err != nil {
 		return nil, err
 	}
@@ -57,6 +60,11 @@ func NewDomain(name string, lifetime time.Duration, now func() time.Time) (*Doma
 func (d *Domain) Prepare() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.prepare()
+}
+
+// prepare is Prepare with d.mu held.
+func (d *Domain) prepare() error {
 	made, err := d.mint(nil, "", d.Lifetime)
 	if err != nil {
 		return err
@@ -70,8 +78,11 @@ func (d *Domain) Prepare() error {
 func (d *Domain) Activate() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.old, d.active, d.prepared = d.active, d.prepared, nil
+	d.activate()
 }
+
+// activate is Activate with d.mu held.
+func (d *Domain) activate() { d.old, d.active, d.prepared = d.active, d.prepared, nil }
 
 // TaintOld marks the old authority as not to be trusted any longer.
 func (d *Domain) TaintOld() {
@@ -104,7 +115,7 @@ func (d *Domain) mint(parent *authority, path string, lifetime time.Duration) (*
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{Country: []string{"US"}, Organization: []string{"SPIRE"}},
-		NotBefore:             now.Add(-10 * time.Second), // As SPIRE does, for clocks that disagree.
+		NotBefore:             now.Add(-d.Lead),
 		NotAfter:              now.Add(lifetime),
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: d.Name, Path: path}},
 		KeyUsage:              x509.KeyUsageDigitalSignature,

@@ -32,11 +32,12 @@ type Answer struct {
 type Socket struct {
 	Path string
 
-	server *grpc.Server
-	mu     sync.Mutex
-	hung   bool
-	set    map[string]Answer
-	calls  map[string]int
+	server  *grpc.Server
+	stopped chan struct{}
+	mu      sync.Mutex
+	hung    bool
+	set     map[string]Answer
+	calls   map[string]int
 }
 
 // listen starts a Socket at path. The services are what answers when nothing was
@@ -50,19 +51,25 @@ func listen(path string, register func(grpc.ServiceRegistrar)) (*Socket, error) 
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	s := &Socket{Path: path, set: map[string]Answer{}, calls: map[string]int{}}
+	s := &Socket{Path: path, stopped: make(chan struct{}), set: map[string]Answer{}, calls: map[string]int{}}
 	s.server = grpc.NewServer(
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),
 		grpc.MaxSendMsgSize(64<<20),
 	)
 	register(s.server)
-	go func() { _ = s.server.Serve(listener) }() // Ends with Close.
+	go func() {
+		defer close(s.stopped)
+		_ = s.server.Serve(listener) // Ends with Close.
+	}()
 	return s, nil
 }
 
 // Close stops the server and removes the socket.
-func (s *Socket) Close() { s.server.Stop() }
+func (s *Socket) Close() {
+	s.server.Stop()
+	<-s.stopped
+}
 
 // Set replaces the answer to the method of that full name.
 func (s *Socket) Set(method string, answer Answer) {

@@ -173,6 +173,21 @@ func (t *TPM) Restart(ctx context.Context) error {
 	return t.start(ctx)
 }
 
+// Reboot restarts the TPM and lets measure extend its PCRs before anybody else can
+// read them, as firmware does: nobody sees a boot half done.
+func (t *TPM) Reboot(ctx context.Context, measure func(transport.TPM) error) error {
+	if err := t.Close(); err != nil {
+		return err
+	}
+	hidden := *t
+	hidden.Socket += ".boot"
+	if err := hidden.start(ctx); err != nil {
+		return err
+	}
+	t.process = hidden.process
+	return errors.Join(hidden.Do(measure), os.Rename(hidden.Socket, t.Socket))
+}
+
 // Wedge makes the TPM accept commands and answer none, until Unwedge.
 func (t *TPM) Wedge() error { return t.process.Signal(syscall.SIGSTOP) }
 
