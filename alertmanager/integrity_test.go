@@ -13,21 +13,8 @@ import (
 // those that somebody adds: a host says itself which one it is, and may lie, so none
 // of them may reach an integrity alert.
 func TestNoHostHidesIntegrity(t *testing.T) {
-	content, err := os.ReadFile(shipped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var config struct {
-		InhibitRules []struct {
-			TargetMatchers []string `yaml:"target_matchers"`
-			Equal          []string
-		} `yaml:"inhibit_rules"`
-	}
-	if err := yaml.Unmarshal(content, &config); err != nil {
-		t.Fatal(err)
-	}
 	keyed := 0
-	for _, rule := range config.InhibitRules {
+	for _, rule := range inhibitRules(t) {
 		if !slices.Contains(rule.Equal, "host") {
 			continue
 		}
@@ -43,6 +30,28 @@ func TestNoHostHidesIntegrity(t *testing.T) {
 	if keyed == 0 {
 		t.Error("no inhibition is keyed on a host: the test looks at nothing")
 	}
+}
+
+// An inhibitRule is one of the shipped example's.
+type inhibitRule struct {
+	SourceMatchers []string `yaml:"source_matchers"`
+	TargetMatchers []string `yaml:"target_matchers"`
+	Equal          []string
+}
+
+func inhibitRules(t *testing.T) []inhibitRule {
+	t.Helper()
+	content, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		InhibitRules []inhibitRule `yaml:"inhibit_rules"`
+	}
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		t.Fatal(err)
+	}
+	return config.InhibitRules
 }
 
 // reaches tells whether matchers let an alert with these labels through, whatever its
