@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	app := kingpin.New("demo", "A miniature Tower on loopback: a TPM, certificates, a bundle, timers and Keylime, and what watches them.")
+	app := kingpin.New("demo", "A miniature Tower on loopback: a TPM and a disk, certificates, a bundle, timers, Keylime and SPIRE, and what watches them.")
 	dir := app.Flag("dir", "Folder of the running demo.").Default(".demo").String()
 	exporter := app.Flag("exporter", "The exporter's binary.").Default("./attestation_exporter").String()
 	up := app.Command("up", "Start it, and end it with Ctrl-C.")

@@ -37,7 +37,7 @@ func show(ctx context.Context, options tower.Options, out io.Writer) error {
 	}
 	options.Notify = func(n tower.Notification) { say("%s", n.Line()) }
 
-	say("Starting a miniature Tower in %s: a software TPM, certificates, a trust bundle, timers, Keylime; then what watches them.", options.Dir)
+	say("Starting a miniature Tower in %s: a software TPM and a disk bound to it, certificates, a trust bundle, timers, Keylime, SPIRE; then what watches them.", options.Dir)
 	t, err := tower.Start(ctx, options)
 	if err != nil {
 		return err
@@ -57,10 +57,12 @@ func show(ctx context.Context, options tower.Options, out io.Writer) error {
 A day of the deployment's lasts %v here, and every wait of the rules is %d times shorter: see %s/prometheus/rules.
 Try in another terminal:
 
-  make demo-break FAULT=pcr7     somebody extends PCR 7 while the host runs
-  make demo-break                lists what else can be broken
-  make demo-mend                 mends everything
-  make demo-stop                 or Ctrl-C here
+  make demo-break FAULT=quote         Keylime refuses the host, and SPIRE still trusts it
+  make demo-break FAULT=bootloader    an update after which the disk won't open by itself
+  make demo-break FAULT=agent-gone    the Keylime agent ends: one page, what follows is hidden
+  make demo-break                     lists what else can be broken
+  make demo-mend                      mends everything
+  make demo-stop                      or Ctrl-C here
 
 Notifications, as Alertmanager delivers them (the first is the watchdog, which always fires):
 `, t.ExporterURL, t.PrometheusURL, t.AlertmanagerURL, demoDay, demoFaster, options.Dir)
@@ -71,6 +73,6 @@ Notifications, as Alertmanager delivers them (the first is the watchdog, which a
 func listFaults(out io.Writer) {
 	fmt.Fprintln(out, "make demo-break FAULT=…, and the alerts to wait for:")
 	for _, fault := range tower.Faults() {
-		fmt.Fprintf(out, "  %-14s %s\n  %-14s   %s\n", fault.Name, fault.What, "", strings.Join(fault.Alerts, ", then "))
+		fmt.Fprintf(out, "  %-16s %s\n  %-16s   %s\n", fault.Name, fault.What, "", strings.Join(fault.Alerts, fault.Between()))
 	}
 }

@@ -18,7 +18,7 @@ func awaitHealth(t *testing.T, tower *Tower) {
 	await(t, tower, "the watchdog", func(all []Notification) bool { return len(all) > 0 })
 	awaitQuiet(t, tower)
 	if all, _ := tower.Received(); all[0].Alert() != "AttestationWatchdog" || len(all) != 1 {
-		t.Fatalf("a healthy Tower sent %v, want the watchdog alone", names(all))
+		t.Fatalf("a healthy Tower sent\n%s\nwant the watchdog alone", lines(all))
 	}
 }
 
@@ -35,13 +35,17 @@ func await(t *testing.T, tower *Tower, what string, enough func([]Notification) 
 		select {
 		case <-more:
 		case <-ctx.Done():
-			var lines []string
-			for _, n := range all {
-				lines = append(lines, n.Line())
-			}
-			t.Fatalf("no sign of %s within %v; so far:\n%s", what, patience, strings.Join(lines, "\n"))
+			t.Fatalf("no sign of %s within %v; so far:\n%s", what, patience, lines(all))
 		}
 	}
+}
+
+func lines(all []Notification) string {
+	var text []string
+	for _, n := range all {
+		text = append(text, n.Line())
+	}
+	return strings.Join(text, "\n")
 }
 
 // awaitQuiet waits until nothing but the watchdog is pending or fires in

@@ -27,6 +27,14 @@ type Fault struct {
 	breaks, mends func(*Tower, context.Context) error
 }
 
+// Between joins the names of the alerts in a text.
+func (f Fault) Between() string {
+	if f.AnyOrder {
+		return " and "
+	}
+	return ", then "
+}
+
 // Break puts a fault in.
 func (t *Tower) Break(ctx context.Context, name string) error {
 	fault, err := faultNamed(name)

@@ -58,11 +58,7 @@ func (t *Tower) startAlertmanager(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: `make tools` unpacks it", err)
 	}
-	address, err := freeAddress(ctx, "127.0.0.1:9093")
-	if err != nil {
-		return err
-	}
-	t.AlertmanagerURL = "http://" + address
+	address := strings.TrimPrefix(t.AlertmanagerURL, "http://")
 	alertmanager, err := t.program("alertmanager", nil, program,
 		"--config.file="+t.path("alertmanager", "alertmanager.yml"),
 		"--storage.path="+t.path("alertmanager", "data"),
@@ -75,7 +71,9 @@ func (t *Tower) startAlertmanager(ctx context.Context) error {
 	return answers(ctx, alertmanager, t.AlertmanagerURL+"/-/ready")
 }
 
-// startPrometheus runs Prometheus with the shipped rules.
+// startPrometheus runs Prometheus with the shipped rules, before there is an
+// Alertmanager: it scrapes nothing for its first 5 s, which is minutes in the time of
+// the rules, and they say so.
 func (t *Tower) startPrometheus(ctx context.Context) error {
 	if !t.options.Watched {
 		return nil
@@ -87,8 +85,13 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 	if err := t.writeRules(); err != nil {
 		return err
 	}
+	alertmanager, err := freeAddress(ctx, "127.0.0.1:9093")
+	if err != nil {
+		return err
+	}
+	t.AlertmanagerURL = "http://" + alertmanager
 	config := fmt.Sprintf(prometheusConfig, t.interval(), t.interval(), t.interval(),
-		strings.TrimPrefix(t.AlertmanagerURL, "http://"), strings.TrimPrefix(t.ExporterURL, "http://"), hostInstance)
+		alertmanager, strings.TrimPrefix(t.ExporterURL, "http://"), hostInstance)
 	if err := replace(t.path("prometheus", "prometheus.yml"), []byte(config)); err != nil {
 		return err
 	}
@@ -102,8 +105,6 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 		"--storage.tsdb.path=" + t.path("prometheus", "data"),
 		"--web.listen-address=" + address,
 		"--rules.alert.resend-delay=" + t.interval().String(),
-		// Otherwise the first scrape is 5 s late, which is minutes in the rules' time.
-		"--scrape.discovery-reload-interval=" + t.interval().String(),
 	}
 	if assets := webAssets(program); assets != "" {
 		args = append(args, "--web.local-assets="+assets)

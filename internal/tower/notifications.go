@@ -107,7 +107,7 @@ func (b *inbox) all() ([]Notification, <-chan struct{}) {
 // Line says in one line what was delivered.
 func (n Notification) Line() string {
 	var where []string
-	for _, label := range []string{"host", "agent", "verifier", "collector", "name", "bundle", "timer", "service", "bank", "pcr"} {
+	for _, label := range []string{"host", "agent", "verifier", "collector", "name", "bundle", "timer", "service", "bank", "pcr", "parameter"} {
 		if value := n.Labels[label]; value != "" {
 			where = append(where, label+"="+value)
 		}

@@ -105,8 +105,8 @@ func Start(ctx context.Context, options Options) (_ *Tower, err error) {
 		{"TLS endpoint", t.startEndpoint},
 		{"attestation", t.startAttestation},
 		{"exporter", t.startExporter},
-		{"Alertmanager", t.startAlertmanager},
 		{"Prometheus", t.startPrometheus},
+		{"Alertmanager", t.startAlertmanager},
 	} {
 		if err := step.do(ctx); err != nil {
 			return nil, fmt.Errorf("start the %s: %w", step.what, err)
