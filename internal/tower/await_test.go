@@ -130,12 +130,18 @@ func names(all []Notification) []string {
 	return seen
 }
 
-// open are the pages that were not taken back. A warning is left out: one that ends
-// while a worse alert still inhibits it is dropped by Alertmanager without a word.
+// open are the pages that were not taken back. One that ends while a worse alert still
+// inhibits it is dropped by Alertmanager without a word: any warning may be, and those
+// pages that a later one replaces, with which they end.
 func open(all []Notification) []string {
+	replaced := map[string]string{
+		"CertificateExpiryCritical": "CertificateExpired",
+		"TrustBundleExpiryCritical": "TrustBundleUnreadable",
+	}
+	arrived := names(firing(all))
 	state := map[string]string{}
 	for _, n := range all {
-		if n.Labels["severity"] == "critical" {
+		if n.Labels["severity"] == "critical" && !slices.Contains(arrived, replaced[n.Alert()]) {
 			state[fmt.Sprint(n.Labels)] = n.Status
 		}
 	}

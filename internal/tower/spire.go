@@ -47,11 +47,11 @@ func (t *Tower) startSPIRE(context.Context) error {
 	if err := t.configureSPIRE(); err != nil {
 		return err
 	}
-	if err := t.startSPIREServer(); err != nil {
+	if err := t.startSPIREServer(); err != nil { //nolint:contextcheck // A Unix socket is there at once, and outlives the start.
 		return err
 	}
 	t.onClose(t.stopSPIREServer)
-	if err := t.startSPIREAgent(); err != nil {
+	if err := t.startSPIREAgent(); err != nil { //nolint:contextcheck // The same.
 		return err
 	}
 	t.onClose(t.stopSPIREAgent)
