@@ -10,21 +10,21 @@ import (
 // TestRecovery holds keylime-agent-recovery.service to what it may bring back.
 func TestRecovery(t *testing.T) {
 	tests := []struct {
-		name      string
-		conduct   keylime.Conduct
-		answering bool
-		want      int // the state in which the agent is then
+		name    string
+		conduct keylime.Conduct
+		broken  string
+		want    int // the state in which the agent is then
 	}{
-		{"given up, and it answers again", keylime.Gone, true, 1},
-		{"given up, and still gone", keylime.Gone, false, 7},
-		{"refused", keylime.BadQuote, true, 9},
-		{"stopped on request", keylime.Stopped, true, 10},
-		{"attested", keylime.Attests, true, 3},
+		{"given up, and it answers again", keylime.Gone, "", 1},
+		{"given up, and still gone", keylime.Gone, "agent-gone", 7},
+		{"refused", keylime.BadQuote, "quote", 9},
+		{"stopped on request", keylime.Stopped, "", 10},
+		{"attested", keylime.Attests, "", 3},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			now := time.Now()
-			tower := &Tower{options: Options{Day: 24 * time.Hour}, dir: t.TempDir()}
+			tower := &Tower{options: Options{Day: 24 * time.Hour}, dir: t.TempDir(), broken: map[string]bool{tt.broken: true}}
 			t.Cleanup(tower.Close)
 			if err := tower.startCertificates(t.Context()); err != nil {
 				t.Fatal(err)
@@ -40,7 +40,7 @@ func TestRecovery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tower.attestation.verifier, tower.attestation.answering = verifier, tt.answering
+			tower.attestation.verifier = verifier
 			verifier.Add(keylime.Agent{ID: hostAgent, Conduct: keylime.Attests})
 			verifier.Change(hostAgent, tt.conduct)
 			now = now.Add(2 * keylime.GiveUpGone)

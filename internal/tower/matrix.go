@@ -182,8 +182,8 @@ func spireFaults() []Fault {
 		{
 			Name: "plugin", What: "the plugin by which SPIRE attests is rebuilt, and its checksum in server.conf is the old one's",
 			Alerts: []string{"SPIREPluginChecksumMismatch"},
-			breaks: tries((*Tower).rebuildPlugin),
-			mends:  tries((*Tower).restorePlugin),
+			breaks: tries(func(t *Tower) error { return t.installPlugin(rebuiltPlugin) }),
+			mends:  tries(func(t *Tower) error { return t.installPlugin(pinnedPlugin) }),
 		},
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"funlab.casa/attestation_exporter/internal/tower/spire"
@@ -16,8 +15,12 @@ import (
 // agent ends them.
 const agentPath = "/spire/agent/keylime/"
 
-// builtPlugin is the attestor that server.conf pins, as far as its checksum goes.
-const builtPlugin = "keylime-attestor, as it was built\n"
+// Builds of the attestor, as far as a checksum goes: the one that server.conf pins,
+// and a later one.
+const (
+	pinnedPlugin  = "keylime-attestor, as it was built\n"
+	rebuiltPlugin = "keylime-attestor, as it was rebuilt\n"
+)
 
 // An identityProvider is the SPIRE of the deployment: its server and this host's
 // agent. The agent of the other host shows in the server's datastore only.
@@ -61,11 +64,21 @@ func (t *Tower) startSPIRE(context.Context) error {
 
 // configureSPIRE writes what an operator writes, and the plugin that is pinned.
 func (t *Tower) configureSPIRE() error {
-	plugin := t.path("spire", "plugins", "keylime-attestor")
 	agent, server := t.path("spire", "agent"), t.path("spire", "server")
-	files := map[string]string{
-		plugin: builtPlugin,
-		t.path("spire", "server.conf"): fmt.Sprintf(`server {
+	return errors.Join(
+		os.MkdirAll(agent, 0o755),
+		os.MkdirAll(server, 0o755),
+		t.installPlugin(pinnedPlugin),
+		replace(t.path("spire", "server.conf"), fmt.Appendf(nil, serverConf,
+			trustDomain, server, t.path("spire", "server", "api.sock"), t.options.Day, t.svidLifetime(),
+			t.pluginFile(), sha256.Sum256([]byte(pinnedPlugin)))),
+		replace(t.path("spire", "agent.conf"), fmt.Appendf(nil, agentConf,
+			trustDomain, agent, t.path("spire", "agent", "agent.sock"),
+			t.path("spire", "agent", "admin", "api.sock"), t.path("spire", "trust-bundle.pem"))),
+	)
+}
+
+const serverConf = `server {
     trust_domain = %q
     data_dir = %q
     socket_path = %q
@@ -79,24 +92,16 @@ plugins {
         plugin_data {}
     }
 }
-`, trustDomain, server, t.path("spire", "server", "api.sock"), t.options.Day, t.svidLifetime(),
-			plugin, sha256.Sum256([]byte(builtPlugin))),
-		t.path("spire", "agent.conf"): fmt.Sprintf(`agent {
+`
+
+const agentConf = `agent {
     trust_domain = %q
     data_dir = %q
     socket_path = %q
     admin_socket_path = %q
     trust_bundle_path = %q
 }
-`, trustDomain, agent, t.path("spire", "agent", "agent.sock"), t.path("spire", "agent", "admin", "api.sock"), t.path("spire", "trust-bundle.pem")),
-	}
-	for file, content := range files {
-		if err := replace(file, []byte(content)); err != nil {
-			return err
-		}
-	}
-	return errors.Join(os.MkdirAll(agent, 0o755), os.MkdirAll(server, 0o755))
-}
+`
 
 func (t *Tower) spireArgs() []string {
 	return []string{
@@ -204,12 +209,9 @@ func (t *Tower) renewSPIRE(now time.Time) error {
 	return nil
 }
 
-// rebuildPlugin replaces the plugin's file, and leaves its pin.
-func (t *Tower) rebuildPlugin() error {
-	return replace(t.path("spire", "plugins", "keylime-attestor"), []byte(strings.Replace(builtPlugin, "was", "was re", 1)))
+// installPlugin puts a build of the plugin where server.conf says, and leaves the pin.
+func (t *Tower) installPlugin(build string) error {
+	return replace(t.pluginFile(), []byte(build))
 }
 
-// restorePlugin puts back the file that is pinned.
-func (t *Tower) restorePlugin() error {
-	return replace(t.path("spire", "plugins", "keylime-attestor"), []byte(builtPlugin))
-}
+func (t *Tower) pluginFile() string { return t.path("spire", "plugins", "keylime-attestor") }
