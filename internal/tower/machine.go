@@ -45,7 +45,7 @@ func bootFile(file, build string) []byte {
 // machine is the host's own file system, as far as a boot goes.
 func (t *Tower) machine() firmware.Host { return firmware.Host{Root: t.path("machine")} }
 
-// install puts a build of a boot file where the next boot finds it.
+// install puts a build of a boot file where the next boot finds it and measures it.
 func (t *Tower) install(file, build string) error {
 	return t.machine().Write(file, bootFile(file, build))
 }
@@ -144,12 +144,6 @@ func (t *Tower) machineArgs() []string {
 		"--collector.luks.device=" + root + diskFile,
 	}
 }
-
-// update installs a newer build of a boot file, which the next boot will measure.
-func (t *Tower) update(file string) error { return t.install(file, updated) }
-
-// restore puts back the build that this boot measured.
-func (t *Tower) restore(file string) error { return t.install(file, installed) }
 
 // rebootInto installs a build of the kernel and boots it. A person has to unlock the
 // disk where that is another build than it was bound to.

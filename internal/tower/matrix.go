@@ -51,14 +51,14 @@ func machineFaults() []Fault {
 		{
 			Name: "bootloader", What: "the boot loader is updated, and the disk is bound to the old one; mended by putting that back",
 			Alerts: []string{"DiskUnlockAtRisk"},
-			breaks: tries(func(t *Tower) error { return t.update(loaderFile) }),
-			mends:  tries(func(t *Tower) error { return t.restore(loaderFile) }),
+			breaks: tries(func(t *Tower) error { return t.install(loaderFile, updated) }),
+			mends:  tries(func(t *Tower) error { return t.install(loaderFile, installed) }),
 		},
 		{
 			Name: "kernel", What: "a newer kernel is what the next boot starts, as after an ordinary update; mended by putting the old one back",
 			Alerts: []string{"DiskUnlockAtRisk"},
-			breaks: tries(func(t *Tower) error { return t.update(kernelFile) }),
-			mends:  tries(func(t *Tower) error { return t.restore(kernelFile) }),
+			breaks: tries(func(t *Tower) error { return t.install(kernelFile, updated) }),
+			mends:  tries(func(t *Tower) error { return t.install(kernelFile, installed) }),
 		},
 		{
 			Name: "reboot", What: "the host was rebooted into the newer kernel, and unlocked by hand; neither disk nor baseline know it",
