@@ -8,14 +8,6 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 export CGO_ENABLED ?= 0
 
 NAME     := attestation_exporter
-VERSION  := $(shell cat VERSION)
-REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-BRANCH   := $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
-# The commit's own time, so that two builds of one commit are one binary.
-DATE     := $(shell git log -1 --format=%cd --date=format:%Y%m%d-%H:%M:%S 2>/dev/null || echo unknown)
-V        := github.com/prometheus/common/version
-LDFLAGS  := -s -w -X $(V).Version=$(VERSION) -X $(V).Revision=$(REVISION) -X $(V).Branch=$(BRANCH) -X $(V).BuildUser=make -X $(V).BuildDate=$(DATE)
-
 # Where the real parts stand up by script, for `make conformance`.
 LAB_DIR ?= $(abspath ../shared/lab)
 
@@ -25,7 +17,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build the static binary
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $(NAME) .
+	go run ./internal/release build
 
 .PHONY: tools
 tools: ## Install what the tests need, and name it
@@ -104,6 +96,25 @@ demo-stop: ## Stop a demo that runs in another terminal
 .PHONY: conformance
 conformance: tools build ## The same tests against the real parts in LAB_DIR
 	LAB_DIR=$(LAB_DIR) .ci/conformance
+
+.PHONY: packages
+packages: ## deb, rpm, tarball, SBOM and checksums for every platform, into .build/release
+	@.ci/tools nfpm cyclonedx-gomod
+	go run ./internal/release artefacts .build/release
+
+.PHONY: check-packages
+check-packages: packages ## Install, upgrade, remove and purge them in clean Debian roots; builds twice for one hash; root
+	@.ci/tools mmdebstrap
+	rm -rf .build/clone && git clone --quiet . .build/clone
+	cd .build/clone && go run ./internal/release artefacts .build/release
+	diff .build/clone/.build/release/sha256sums.txt .build/release/sha256sums.txt
+	go run ./internal/release -version 0.0.1 artefacts .build/previous
+	.ci/check-packages .build/release .build/previous
+
+.PHONY: release
+release: ## A dated CHANGELOG, a committed tree, all tests, then all artefacts in .build/release
+	go run ./internal/release check
+	$(MAKE) test check-packages
 
 .PHONY: clean
 clean: ## Remove what make built, the tools included
