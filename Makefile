@@ -62,9 +62,10 @@ bench: tools build ## Benchmarks, and a scrape beside node_exporter's
 	go run ./internal/demo bench
 
 .PHONY: generate
-generate: ## Make the Go code of the .proto files anew
+generate: ## Make the Go code of the .proto files anew, and the rules for the Prometheus Operator
 	@.ci/tools protoc protoc-gen-go protoc-gen-go-grpc
 	spire/proto/generate
+	go run ./internal/release operator
 
 .PHONY: check-generated
 check-generated: ## The Go code of the .proto files is what they say

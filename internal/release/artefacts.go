@@ -86,7 +86,7 @@ func writeMaterials(ctx context.Context, binary, output string, s source) error 
 const checksums = "sha256sums.txt"
 
 // writeChecksums writes the file that sha256sum --check reads.
-func writeChecksums(directory string) (err error) {
+func writeChecksums(directory string) error {
 	files, err := os.ReadDir(directory)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@
 //	release build          the binary for this machine, at the top of the tree
 //	release artefacts DIR  for each platform a tarball, a deb and an rpm, then the
 //	                       software bill of materials and the checksums
+//	release operator       the rules for the Prometheus Operator, in examples/operator
 //	release check          whether the changelog and the tree are ready for a release
 package main
 
@@ -50,8 +51,10 @@ func run(ctx context.Context, args []string) error {
 			return errors.New("artefacts needs the folder to write to")
 		}
 		return makeArtefacts(ctx, project, source, flags.Arg(1))
+	case "operator":
+		return writeOperatorRules()
 	case "check":
 		return checkReady(ctx, source)
 	}
-	return fmt.Errorf("unknown command %q: build, artefacts DIR or check", flags.Arg(0))
+	return fmt.Errorf("unknown command %q: build, artefacts DIR, operator or check", flags.Arg(0))
 }
