@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -28,7 +30,7 @@ func readSource(ctx context.Context, version string) (source, error) {
 		}
 		s.Version = strings.TrimSpace(string(content))
 	}
-	if _, err := os.Stat(".git"); err != nil {
+	if _, err := os.Stat(".git"); errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
 	var err error
