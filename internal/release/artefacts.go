@@ -42,7 +42,7 @@ func makeArtefacts(ctx context.Context, p project, s source, directory string) e
 	}
 	for _, target := range platforms {
 		folder := fmt.Sprintf("%s-%s.%s-%s", p.name(), s.Version, target.os, target.arch)
-		entries, err := tarballEntries(ctx, p, binary(target), filepath.Join(stage, p.name()+".1"))
+		entries, err := tarballEntries(ctx, p, binary(target), stage)
 		if err != nil {
 			return err
 		}

@@ -62,16 +62,16 @@ func TestDatedChangelog(t *testing.T) {
 }
 
 func TestManualPage(t *testing.T) {
-	help := ".TH program 1 a version\nof two lines\n.SH \"NAME\"\nprogram\n.SH \"SYNOPSIS\"\nuse\n"
-	got, err := manualPage(help, "program", testSource())
+	help := ".TH program 1 a version\nof two lines\n.SH \"NAME\"\nprogram status\n.SH \"SYNOPSIS\"\nuse\n"
+	got, err := manualPage(help, []string{"program", "status"}, testSource())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ".TH PROGRAM 1 \"2026-03-04\" \"program 1.2.3\"\n.SH NAME\nprogram \\- Prometheus exporter for a host's chain of trust\n.SH \"SYNOPSIS\"\nuse\n" + manualEnd
+	want := ".TH PROGRAM-STATUS 1 \"2026-03-04\" \"program 1.2.3\"\n.SH NAME\nprogram-status \\- Prometheus exporter for a host's chain of trust\n.SH \"SYNOPSIS\"\nuse\n" + manualEnd
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if _, err := manualPage("usage: program", "program", testSource()); err == nil {
+	if _, err := manualPage("usage: program", []string{"program"}, testSource()); err == nil {
 		t.Error("got a page from a text without a section NAME, want an error")
 	}
 }

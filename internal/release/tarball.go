@@ -18,9 +18,16 @@ import (
 type entry struct{ name, file string }
 
 // tarballEntries are the files that the project names, without code and without what
-// git doesn't know. An executable is the program, or it is none of ours to run.
-func tarballEntries(ctx context.Context, p project, binary, manual string) ([]entry, error) {
-	entries := []entry{{p.name(), binary}, {p.name() + ".1", manual}}
+// git doesn't know, beside the program and its manual pages.
+func tarballEntries(ctx context.Context, p project, binary, stage string) ([]entry, error) {
+	entries := []entry{{p.name(), binary}}
+	manuals, err := filepath.Glob(filepath.Join(stage, "*.1"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range manuals {
+		entries = append(entries, entry{filepath.Base(file), file})
+	}
 	for _, named := range p.Tarball.Files {
 		tracked, err := git(ctx, "ls-files", "--error-unmatch", "--", named)
 		if err != nil {

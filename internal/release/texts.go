@@ -12,19 +12,21 @@ import (
 	"strings"
 )
 
-// writeTexts lays down what is made from the program's own flags: manual page and
-// shell completions.
+// writeTexts lays down what is made from the program's own flags: shell completions
+// and manual pages. The command status parses its own flags, so it has its own page.
 func writeTexts(ctx context.Context, binary, name, directory string, s source) error {
-	help, err := exec.CommandContext(ctx, binary, "--help-man").Output()
-	if err != nil {
-		return fmt.Errorf("%s --help-man: %w", binary, err)
-	}
-	manual, err := manualPage(string(help), name, s)
-	if err != nil {
-		return err
-	}
-	if err := writeManual(filepath.Join(directory, name+".1"), []byte(manual)); err != nil {
-		return err
+	for _, words := range [][]string{{name}, {name, "status"}} {
+		help, err := exec.CommandContext(ctx, binary, append(words[1:], "--help-man")...).Output()
+		if err != nil {
+			return fmt.Errorf("%v --help-man: %w", words, err)
+		}
+		manual, err := manualPage(string(help), words, s)
+		if err != nil {
+			return err
+		}
+		if err := writeManual(filepath.Join(directory, strings.Join(words, "-")+".1"), []byte(manual)); err != nil {
+			return err
+		}
 	}
 	for _, shell := range []string{"bash", "zsh"} {
 		script, err := exec.CommandContext(ctx, binary, "--completion-script-"+shell).Output()
@@ -61,15 +63,16 @@ func writeManual(path string, page []byte) error {
 const nameSection = ".SH \"NAME\"\n%s\n"
 
 // manualPage puts a title that man can index, and sections on what isn't a flag,
-// around kingpin's page.
-func manualPage(help, name string, s source) (string, error) {
-	_, body, ok := strings.Cut(help, fmt.Sprintf(nameSection, name))
+// around kingpin's page of the command that words name.
+func manualPage(help string, words []string, s source) (string, error) {
+	_, body, ok := strings.Cut(help, fmt.Sprintf(nameSection, strings.Join(words, " ")))
 	if !ok {
-		return "", fmt.Errorf("the page of --help-man has no section NAME of %s", name)
+		return "", fmt.Errorf("the page of --help-man has no section NAME of %v", words)
 	}
+	title := strings.Join(words, "-")
 	var page strings.Builder
-	fmt.Fprintf(&page, ".TH %s 1 %q %q\n", strings.ToUpper(name), s.Time.Format("2006-01-02"), name+" "+s.Version)
-	fmt.Fprintf(&page, ".SH NAME\n%s \\- Prometheus exporter for a host's chain of trust\n", name)
+	fmt.Fprintf(&page, ".TH %s 1 %q %q\n", strings.ToUpper(title), s.Time.Format("2006-01-02"), words[0]+" "+s.Version)
+	fmt.Fprintf(&page, ".SH NAME\n%s \\- Prometheus exporter for a host's chain of trust\n", title)
 	page.WriteString(body)
 	page.WriteString(manualEnd)
 	return page.String(), nil
@@ -92,6 +95,7 @@ The socket of the reader.
 \fI/usr/share/attestation_exporter\fR
 Alerting rules and dashboards.
 .SH "SEE ALSO"
-.BR systemd.exec (5),
+.BR attestation_exporter (1),
+.BR attestation_exporter-status (1),
 .BR tpm2_pcrread (1)
 `
