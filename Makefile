@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 export CGO_ENABLED ?= 0
 
-NAME     := attestation_exporter
+NAME := attestation_exporter
+
 # Where the real parts stand up by script, for `make conformance`.
 LAB_DIR ?= $(abspath ../shared/lab)
 
