@@ -15,8 +15,9 @@ func parameter(name string) string {
 func either(exprs ...string) string { return strings.Join(exprs, "\nor\n") }
 
 // life is a recorded series about everything that ends, by instance, kind and name.
-func life(what string) string {
-	return "instance_kind_name:attestation_life:" + what + "{" + ofHost + "}"
+func life(what string, more ...string) string {
+	selectors := strings.Join(append([]string{ofHost}, more...), ",")
+	return "instance_kind_name:attestation_life:" + what + "{" + selectors + "}"
 }
 
 // left is the time until the end, negative after it.

@@ -6,6 +6,9 @@ const overviewUID = "attestation-overview"
 
 // overview answers: which layer of which host is broken, and since when?
 func overview() Dashboard {
+	// An endorsement key's certificate is never renewed, and far from its end.
+	renewedLifeLeft := lifeLeft() + " unless " + life("end", `kind="ek"`)
+	nearest := "bottomk(7, " + renewedLifeLeft + ")"
 	return Dashboard{
 		uid: overviewUID, title: "Attestation / Tower overview", from: "now-6h",
 		description: "Every host as a row, every layer of its chain of trust as a column, worst first.",
@@ -19,29 +22,30 @@ func overview() Dashboard {
 				count("Silent hosts", "Exporters that don't answer. Nothing is known of such a host: see whether it is up, then whether its exporter is.",
 					`attestation:target:up{`+onHost+`} == 0`, worst).runbooks("AttestationExporterDown"),
 				stat("Attested in time", "Share of Keylime's agents whose last success is as fresh as it must be. Below 100 %, open Attestation and look for the oldest success.",
-					fmt.Sprintf("count(%s) / count(agent:attestation_keylime_agent:known)\nor\nagent:attestation_keylime_agent:known * 0", inTime)).
+					"(count("+inTime+") or vector(0)) / count(agent:attestation_keylime_agent:known)").
 					unit("percentunit", 0).scale(worst, from(1, good)).empty("no agents").
 					opens(attestationUID, "Attestation").runbooks("KeylimeAttestationStale", "KeylimeNobodyAttested"),
 				stat("Attestations", "Successful attestations of all agents. It is about the number of agents divided by the quote interval; 0 with agents there means that nobody is watched.",
 					attestationRate("")+" or vector(0)").unit("suffix: /s", 1).scale(plain).
 					opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested"),
 				stat("Least life left", "The smallest share of life left of all that expires. Which thing it is stands in Nearest ends; a healthy renewal comes at half of the life.",
-					"min("+lifeLeft()+")").unit("percentunit", 0).scale(plain).empty("nothing expires").
+					"min("+renewedLifeLeft+")").unit("percentunit", 0).scale(worst, from(0.001, plain)).empty("nothing expires").
 					opens(certificatesUID, "Certificates"),
 			)},
-			{height: 9, cells: evenly(hostsByLayer())},
+			{height: 7, cells: evenly(hostsByLayer())},
 			{height: 8, cells: evenly(alertsTable())},
 			{height: 9, cells: []cell{
 				{12, table("Nearest ends", "What has the smallest share of its life left. If its state isn't OK, the renewal has failed: look at the timer that does it, then at its service's journal.",
 					hostColumn("instance", certificatesUID),
+					column{heading: "Kind", label: "kind", width: 110},
 					column{heading: "What", label: "name"},
-					column{heading: "Left", expr: "(" + left() + ")\nand\nbottomk(7, " + lifeLeft() + ")", unit: "s", decimals: new(1), width: 90},
-					column{heading: "Life left", expr: "bottomk(7, " + lifeLeft() + ")", unit: "percentunit", decimals: new(0), width: 80},
-					column{heading: "State", expr: "(" + lifeLevel() + ")\nand\nbottomk(7, " + lifeLeft() + ")", words: levels(), paint: background, width: 70},
+					column{heading: "Left", expr: "(" + left() + ")\nand\n" + nearest, unit: "s", decimals: new(1), width: 90},
+					column{heading: "Life left", expr: nearest, unit: "percentunit", decimals: new(0), width: 80},
+					column{heading: "State", expr: "(" + lifeLevel() + ")\nand\n" + nearest, words: levels(), paint: background, width: 70},
 				).leastFirst("Life left").opens(certificatesUID, "Certificates").runbooks("CertificateExpiringSoon", "TrustBundleExpiringSoon")},
 				{12, overTime("Attestations", "Successful attestations by verifier. A fall to 0 while agents are there means that this verifier attests nobody, whatever its verdicts say.",
 					line{expr: attestationRate("verifier"), legend: "{{verifier}}"},
-				).unit("suffix: /s", 1).empty("no verifier").opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested")},
+				).unit("suffix: /s").empty("no verifier").opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested")},
 			}},
 		},
 	}

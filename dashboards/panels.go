@@ -39,6 +39,12 @@ func (p panel) unit(unit string, decimals ...int) panel {
 	return p
 }
 
+// most is the end of the axis, where more would mean nothing.
+func (p panel) most(value float64) panel {
+	p.FieldConfig.Defaults.Max = &value
+	return p
+}
+
 // scale colours values: first at the bottom, and anew at each step.
 func (p panel) scale(first string, steps ...step) panel {
 	p.FieldConfig.Defaults.Thresholds = colored(first, steps...)

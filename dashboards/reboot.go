@@ -1,7 +1,157 @@
 package dashboards
 
+import (
+	"fmt"
+	"strconv"
+)
+
 const nextRebootUID = "attestation-reboot"
 
+// nextReboot answers: may this host be rebooted, and if not, what stands in the way?
 func nextReboot() Dashboard {
-	return Dashboard{uid: nextRebootUID, title: "Attestation / Next reboot", from: "now-24h"}
+	return Dashboard{
+		uid: nextRebootUID, title: "Attestation / Next reboot", from: "now-24h",
+		description: "Whether each host will come back from a reboot by itself: disks, boot files, PCRs, TPM.",
+		variables:   []variable{datasourceChoice(), jobChoice(), hostChoice()},
+		rows: []row{
+			{height: 4, cells: evenly(
+				count("Won't unlock", "Disks that no TPM binding opens at the next boot: it stops at the passphrase prompt. Bind the disk anew before the reboot.",
+					"instance_device:attestation_luks_unlock:failing{"+ofHost+"}", bad).runbooks("DiskUnlockWillFail"),
+				count("At risk", "Disks whose every TPM binding stands on a PCR that the next boot will change, as after a kernel update. Bind anew, or be at the console for the reboot.",
+					"instance_device:attestation_luks_unlock:at_risk{"+ofHost+"}", bad).runbooks("DiskUnlockAtRisk"),
+				count("No other way in", "Disks of the two kinds beside that no passphrase opens, either. Do not reboot: add a passphrase while the disk is open.",
+					withoutFallback(), worst).runbooks("DiskWithoutFallback"),
+				count("Changed PCRs", "PCRs that got another value while the host was running, or aren't what the baseline says. What is bound to them fails at its next use.",
+					pcrDiffers("max by (instance, pcr)")+" == 1", worst).runbooks("TPMPCRChangedWhileRunning", "TPMPCRMismatch"),
+				count("TPMs in trouble", "TPMs that can't be read, are locked out or failed their self-test. A reboot now may stop at the passphrase prompt.",
+					either(`attestation_scrape_collector_success{`+onHost+`,collector="tpm"} == 0`, "attestation_tpm_locked_out{"+onHost+"} == 1", "attestation_tpm_self_test_passed{"+onHost+"} == 0"), worst).
+					runbooks("TPMUnavailable", "TPMLockedOut", "TPMSelfTestFailed"),
+				count("Secure Boot lost", "Hosts that were booted without Secure Boot, and had it within the last 7 days. PCR 7 differs there.",
+					"max by (instance) (attestation_boot_secure_boot_enabled{"+onHost+"}) == 0 and on (instance) instance:attestation_boot_secure_boot_on:last_seen", bad).
+					runbooks("SecureBootTurnedOff"),
+			)},
+			{height: 7, cells: evenly(disksTable())},
+			{height: 8, cells: []cell{
+				{10, table("What the next boot measures", "Loader and kernel that the next boot will measure, beside what this boot measured. CHANGED: that PCR will differ, and every binding on it fails once. Read off here which update did it.",
+					hostColumn("instance", ""),
+					column{heading: "File", label: "path"},
+					column{heading: "PCR", label: "pcr", width: 50},
+					column{heading: "Bindings", expr: files("* 0 + on (instance, pcr) group_left () count by (instance, pcr) (attestation_luks_binding_pcr_info{" + onHost + "})"), width: 80, words: []mapping{nothing("—")}},
+					column{heading: "Same", expr: files(""), words: claim("YES", good, "CHANGED", bad), paint: background, width: 90},
+				).leastFirst("Same").empty("no boot file is read").runbooks("DiskUnlockAtRisk")},
+				{14, pcrTable()},
+			}},
+			{height: 7, cells: evenly(tpmTable(), bootTable())},
+			{height: 8, cells: evenly(
+				overTime("IMA measurements", "Entries in the measurement list since boot. It grows with new programs; a list that grows all the time slows each quote down.",
+					line{expr: "max by (instance) (attestation_ima_measurements_total{" + onHost + "})", legend: "{{instance}}"},
+				).unit("none", 0).empty("IMA measures nothing").runbooks("IMAViolations"),
+				overTime("IMA violations", "Files that were open for reading and writing at once. Log rotation does it; where the policy doesn't exclude the file, the agent can be refused.",
+					line{expr: "max by (instance) (attestation_ima_violations_total{" + onHost + "})", legend: "{{instance}}"},
+				).unit("none", 0).empty("IMA measures nothing").runbooks("IMAViolations"),
+				overTime("Failed authorizations", "What the TPM's dictionary-attack protection counts; at the dashed line it locks itself. A rise is somebody or something with a wrong PIN.",
+					line{expr: "max by (instance) (attestation_tpm_lockout_failures{" + onHost + "})", legend: "{{instance}}"},
+					line{expr: "min(attestation_tpm_lockout_max_failures{" + onHost + "})", legend: "lockout", limit: worst},
+				).unit("none", 0).empty("no TPM is read").runbooks("TPMAuthorizationFailures", "TPMLockedOut"),
+			)},
+		},
+	}
+}
+
+// What the next boot does with a disk.
+const (
+	unlocks = iota
+	asks
+	untold
+	atRisk
+	fails
+	lost
+)
+
+// withoutFallback is the disks that the TPM won't open, and nothing else, either.
+func withoutFallback() string {
+	return "(" + either("instance_device:attestation_luks_unlock:failing{"+ofHost+"}", "instance_device:attestation_luks_unlock:at_risk{"+ofHost+"}") +
+		") and on (instance, device) max by (instance, device) (attestation_luks_keyslots{" + onHost + `,type="other"}) == 0`
+}
+
+func disksTable() panel {
+	of := func(reduce, metric, more string) string {
+		return reduce + " by (instance, device) (attestation_luks_" + metric + "{" + onHost + more + "})"
+	}
+	// The first that holds is the verdict.
+	verdict := either(
+		fmt.Sprintf("(%s) * 0 + %d", withoutFallback(), lost),
+		fmt.Sprintf("instance_device:attestation_luks_unlock:failing{%s} * %d", ofHost, fails),
+		fmt.Sprintf("instance_device:attestation_luks_unlock:at_risk{%s} * %d", ofHost, atRisk),
+		fmt.Sprintf("(%s == 0) + %d", of("min", "binding_foretellable", ""), untold),
+		fmt.Sprintf("(%s == 0) + %d", of("max", "keyslots", `,type="tpm"`), asks),
+		of("max", "keyslots", "")+" * 0",
+	)
+	return table("Will it unlock?",
+		"What the next boot does with each disk. AT RISK and WON'T UNLOCK stop at the passphrase prompt; LOST has no passphrase, so don't reboot. CAN'T TELL is a binding that no measurement decides about.",
+		hostColumn("instance", overviewUID),
+		column{heading: "Disk", label: "device"},
+		column{heading: "Next boot", expr: verdict, paint: background, width: 140, words: []mapping{values(
+			word(unlocks, "UNLOCKS", good), word(asks, "ASKS", plain), word(untold, "CAN'T TELL", waiting),
+			word(atRisk, "AT RISK", bad), word(fails, "WON'T UNLOCK", bad), word(lost, "LOST", worst),
+		)}},
+		column{heading: "Bindings", expr: "count by (instance, device) (attestation_luks_binding_foretellable{" + onHost + "})", width: 84, words: []mapping{nothing("—")}},
+		column{heading: "Hold now", expr: of("sum", "binding_satisfied", ""), width: 90, words: []mapping{nothing("—")}},
+		column{heading: "TPM slots", expr: of("max", "keyslots", `,type="tpm"`), width: 90},
+		column{heading: "Other slots", expr: of("max", "keyslots", `,type="other"`), width: 100, colors: colored(worst, from(1, good)), paint: letters},
+	).worstFirst("Next boot").empty("no encrypted disk is read").runbooks("DiskUnlockWillFail", "DiskUnlockAtRisk", "DiskWithoutFallback")
+}
+
+func files(more string) string {
+	return "min by (instance, path, pcr) (attestation_boot_file_matches_measured{" + onHost + "}) " + more
+}
+
+// pcrDiffers is 1 for a PCR that isn't what baseline or event log say.
+func pcrDiffers(by string) string {
+	return by + " (" + either(
+		`label_replace(attestation_tpm_pcr_matches_baseline{`+onHost+`}, "beside", "baseline", "", "")`,
+		`label_replace(attestation_boot_event_log_matches{`+onHost+`}, "beside", "log", "", "")`,
+	) + " == bool 0)"
+}
+
+// pcrTable has the PCRs that are measured before the operating system runs.
+func pcrTable() panel {
+	const bootPCRs = 8
+	columns := []column{hostColumn("instance", "")}
+	for pcr := range bootPCRs {
+		n := strconv.Itoa(pcr)
+		columns = append(columns, column{
+			heading: n,
+			expr:    "max by (instance) (" + pcrDiffers("max by (instance, pcr)") + ` * on (pcr) group_left () label_replace(vector(1), "pcr", "` + n + `", "", ""))`,
+			words:   []mapping{values(word(0, "SAME", good), word(1, "DIFF", worst)), nothing("—")}, paint: background,
+		})
+	}
+	return table("PCRs", "Each PCR beside the baseline and the firmware's event log. DIFF after a reboot is a change of firmware, loader or Secure Boot keys; without a reboot somebody extended the PCR.", columns...).
+		empty("no PCR is compared").runbooks("TPMPCRMismatch", "TPMPCRChangedWhileRunning", "BootEventLogMismatch")
+}
+
+func tpmTable() panel {
+	of := func(metric string) string { return "max by (instance) (attestation_tpm_" + metric + "{" + onHost + "})" }
+	return table("TPMs", "Health of each TPM. A reset count that fell means that it was cleared or replaced: bindings that look satisfied can't be loaded then.",
+		hostColumn("instance", ""),
+		column{heading: "Self-test", expr: "min by (instance) (attestation_tpm_self_test_passed{" + onHost + "})", words: claim("PASSED", good, "FAILED", worst), paint: background},
+		column{heading: "Lockout", expr: of("locked_out"), words: claim("LOCKED", worst, "NO", good), paint: background},
+		column{heading: "Failures", expr: of("lockout_failures")},
+		column{heading: "of", expr: of("lockout_max_failures"), width: 56},
+		column{heading: "Resets", expr: of("resets_total")},
+		column{heading: "Baseline", expr: of("pcr_baseline_timestamp_seconds") + " * 1000", unit: "dateTimeFromNow", width: 120, words: []mapping{nothing("—")}},
+	).leastFirst("Self-test").empty("no TPM is read").runbooks("TPMSelfTestFailed", "TPMLockedOut", "TPMCleared")
+}
+
+func bootTable() panel {
+	of := func(reduce, metric string) string {
+		return reduce + " by (instance) (attestation_boot_" + metric + "{" + onHost + "})"
+	}
+	return table("Boot", "How each host was started, and whether the next start can be foretold. Without a log there is nothing to compare with, which is normal with Secure Boot off.",
+		hostColumn("instance", ""),
+		column{heading: "Secure Boot", expr: of("max", "secure_boot_enabled"), words: claim("ON", good, "OFF", bad), paint: background},
+		column{heading: "Log explains", expr: of("min", "event_log_matches"), words: claim("ALL PCRS", good, "NOT ALL", bad), paint: background},
+		column{heading: "Events", expr: of("max", "event_log_events"), words: []mapping{nothing("—")}},
+		column{heading: "Forecast", expr: of("min", "forecast_available"), words: claim("YES", good, "NO", waiting), paint: background},
+	).leastFirst("Secure Boot").empty("no event log is read").runbooks("SecureBootTurnedOff", "BootEventLogMismatch", "BootEventLogIncomplete")
 }

@@ -25,7 +25,6 @@ const (
 	unpainted  paint = ""
 	background paint = "color-background"
 	letters    paint = "color-text"
-	gauge      paint = "gauge"
 )
 
 type tableOptions struct {
@@ -80,7 +79,7 @@ func table(title, description string, columns ...column) panel {
 		p.Transformations = append(p.Transformations, transformation{ID: "merge", Options: struct{}{}})
 	}
 	p.Transformations = append(p.Transformations, transformation{ID: "organize", Options: organizeOptions{
-		ExcludeByName: map[string]bool{"Time": true}, IndexByName: index, RenameByName: rename,
+		ExcludeByName: map[string]bool{"Time": true, "__name__": true}, IndexByName: index, RenameByName: rename,
 	}})
 	return p
 }
@@ -120,8 +119,11 @@ func (c column) properties() []property {
 	case background:
 		add("custom.cellOptions", cellStyle{Type: string(background), Mode: "basic"})
 		add("custom.align", "center")
-	case letters, gauge:
-		add("custom.cellOptions", cellStyle{Type: string(c.paint), Mode: "basic"})
+	case letters:
+		add("custom.cellOptions", cellStyle{Type: string(letters)})
+		if c.words != nil {
+			add("custom.align", "center")
+		}
 	case unpainted:
 	}
 	if c.link.URL != "" {

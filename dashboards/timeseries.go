@@ -65,10 +65,11 @@ func overTime(title, description string, lines ...line) panel {
 		Legend:  legendOptions{ShowLegend: true, DisplayMode: "list", Placement: "bottom", Calcs: []string{}},
 		Tooltip: tooltipOptions{Mode: "multi", Sort: "desc"},
 	}
-	p.Transformations = []transformation{{ID: "renameByRegex", Options: map[string]string{
-		// Legends begin with the instance, and hosts are named without the port.
-		"regex": `^\[?(\S+?)\]?:\d+\b(.*)$`, "renamePattern": "$1$2",
-	}}}
+	p.Transformations = []transformation{
+		// An agent whose host is known is called by it, and hosts have no port.
+		renamed(`^(\S+:\d+) [0-9a-f]{8}-[0-9a-f-]{27}$`, "$1"),
+		renamed(`^\[?(\S+?)\]?:\d+\b(.*)$`, "$1$2"),
+	}
 	for i, l := range lines {
 		p.Targets = append(p.Targets, ask(refID(i), l.expr, l.legend, false))
 		if l.limit != "" {
@@ -81,6 +82,20 @@ func overTime(title, description string, lines ...line) panel {
 			})
 		}
 	}
+	return p
+}
+
+// renamed gives the series of a panel other names.
+func renamed(regex, pattern string) transformation {
+	return transformation{ID: "renameByRegex", Options: map[string]string{"regex": regex, "renamePattern": pattern}}
+}
+
+// beside puts the legend to the right, with the last values, where there are many
+// lines.
+func (p panel) beside() panel {
+	options := p.Options.(timeSeriesOptions)
+	options.Legend.DisplayMode, options.Legend.Placement, options.Legend.Calcs = "table", "right", []string{"lastNotNull"}
+	p.Options = options
 	return p
 }
 
