@@ -17,13 +17,13 @@ func attestation() Dashboard {
 					chosen("agent:attestation_keylime_agent:state == 7"), worst).runbooks("KeylimeAgentGivenUp"),
 				count("Stopped", "Agents whose attestation somebody or some script stopped. Nobody watches their hosts.",
 					chosen("agent:attestation_keylime_agent:state == 10"), bad).runbooks("KeylimeAgentStopped"),
-				count("Not in time", "Agents in good standing whose last success is older than it may be, or that never had one. The verdict may still be PASS: don't believe it.",
+				count("Late", "Agents in good standing whose last success is older than it may be, or that never had one. The verdict may still be PASS: don't believe it.",
 					chosen("agent:attestation_keylime_agent:state < 7")+"\nunless on (agent)\n("+inTime+")", worst).
 					runbooks("KeylimeAttestationStale", "KeylimeNobodyAttested"),
-				count("Not verified", "Agents that are registered, and unknown to every verifier: their hosts look attested and are not.",
+				count("Unasked", "Agents that are registered, and unknown to every verifier: their hosts look attested and are not.",
 					`max by (agent) (attestation_keylime_agent_registered{job=~"$job",agent=~"$agent"}) unless on (agent) agent:attestation_keylime_agent:known`, bad).
 					runbooks("KeylimeAgentNotVerified"),
-				count("Trusted all the same", "Agents that Keylime refuses or that were stopped, and that hold a valid SVID. Ban them in SPIRE: until then all workloads of their hosts are trusted.",
+				count("To ban", "Agents that Keylime refuses or that were stopped, and that hold a valid SVID. Ban them in SPIRE: until then all workloads of their hosts are trusted.",
 					trustedAllTheSame(), worst).runbooks("SPIRETrustsFailedAgent"),
 			)},
 			{height: 7, cells: evenly(agentsTable())},
@@ -42,7 +42,8 @@ func attestation() Dashboard {
 					line{expr: "max(verifier:attestation_keylime_stale:limit_seconds)", legend: "limit", limit: worst},
 				).unit("s", 0).logarithmic().empty("no agent").runbooks("KeylimeAttestationStale"),
 				overTime("Attestations", "Successes per second of each agent: one per quote interval when all is well.",
-					line{expr: `max by (agent, instance) (rate(attestation_keylime_agent_attestations_total{job=~"$job",agent=~"$agent"}[$__rate_interval]) * on (agent) group_left () group by (agent) (` + chosen("instance_agent:attestation_keylime_agent:known") + `))`, legend: "{{agent}}"},
+					line{expr: `max by (agent) (rate(attestation_keylime_agent_attestations_total{job=~"$job",agent=~"$agent"}[$__rate_interval]))
+* on (agent) group_left (instance) instance_agent:attestation_keylime_agent:known{` + ofHost + "}", legend: "{{instance}} {{agent}}"},
 				).unit("suffix: /s", 2).empty("no agent").runbooks("KeylimeNobodyAttested"),
 			)},
 			{height: 8, cells: evenly(
@@ -58,8 +59,8 @@ func attestation() Dashboard {
 					line{expr: "vector(300)", legend: "limit", limit: worst},
 				).unit("s", 0).logarithmic().empty("no SPIRE agent").runbooks("SPIREAgentNotSyncing"),
 			)},
-			{height: 8, cells: evenly(
-				table("SPIRE agents of these hosts", "Whether the agent serves, whether the Keylime agent beside it answers, and what SPIRE's plugins are. A plugin that isn't the pinned one keeps SPIRE from starting again.",
+			{height: 6, cells: evenly(
+				table("Agents on the hosts", "Whether the agent serves, whether the Keylime agent beside it answers, and what SPIRE's plugins are. A plugin that isn't the pinned one keeps SPIRE from starting again.",
 					hostColumn("instance", nextRebootUID),
 					column{heading: "SPIRE agent", expr: "min by (instance) (attestation_spire_agent_up{" + onHost + "})", words: claim("SERVES", good, "DOWN", worst), paint: background},
 					column{heading: "Server seen", expr: "(time() - max by (instance) (attestation_spire_agent_last_sync_timestamp_seconds{" + onHost + "}) < bool 300)", words: claim("YES", good, "LOST", worst), paint: background},
@@ -67,6 +68,8 @@ func attestation() Dashboard {
 					column{heading: "Plugins", expr: "min by (instance) (attestation_spire_plugin_checksum_matches{" + onHost + "})", words: claim("PINNED", good, "DIFFER", worst), paint: background},
 					column{heading: "Keylime agent", expr: "min by (instance) (attestation_keylime_local_agent_up{" + onHost + "})", words: claim("ANSWERS", good, "DOWN", worst), paint: background},
 				).leastFirst("SPIRE agent", "Plugins").empty("no agent on any host").runbooks("SPIREAgentDown", "SPIREAgentNotSyncing", "SPIREPluginChecksumMismatch", "KeylimeLocalAgentDown"),
+			)},
+			{height: 6, cells: evenly(
 				table("Servers", "The parts that everything above depends on, each as the exporter beside it sees it. While a verifier is down nobody is attested; while a SPIRE server is down nothing is renewed.",
 					hostColumn("instance", exporterUID),
 					column{heading: "Server", label: "server"},

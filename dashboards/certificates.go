@@ -7,6 +7,10 @@ const certificatesUID = "attestation-certificates"
 // certificates answers: what ends next, why wasn't it renewed, and what is wrong with
 // what hasn't ended?
 func certificates() Dashboard {
+	loadFailures := "max by (instance, name, reason) (" + either(
+		"attestation_certificate_load_failed{"+onHost+"}",
+		`label_replace(attestation_trust_bundle_load_failed{`+onHost+`}, "name", "$1", "bundle", "(.*)")`,
+	) + ")"
 	return Dashboard{
 		uid: certificatesUID, title: "Attestation / Certificates", from: "now-24h",
 		description: "Everything that ends: certificates, copies of the trust bundle, SPIRE's authorities, and the timers that renew them.",
@@ -19,14 +23,14 @@ func certificates() Dashboard {
 				count("Warnings", "What has less left than the warning limit: the renewal that should have come has not. Look at its timer below.",
 					"("+left()+") < "+life("warning_seconds"), bad).
 					runbooks("CertificateExpiringSoon", "TrustBundleExpiringSoon"),
-				count("Invalid chains", "Chains that don't verify although nothing has ended: mostly an intermediate that is missing in the file. Peers refuse new connections.",
+				count("Untrusted", "Chains that don't verify although nothing has ended: mostly an intermediate that is missing in the file. Peers refuse new connections.",
 					"attestation_certificate_chain_valid{"+onHost+"} == 0", worst).runbooks("CertificateChainInvalid"),
-				count("Unreadable", "Certificates and bundles that can't be read, so that nobody knows when they end.",
+				count("Unread", "Certificates and bundles that can't be read, so that nobody knows when they end.",
 					"attestation_certificate_load_failed{"+onHost+"} or attestation_trust_bundle_load_failed{"+onHost+"}", bad).
 					runbooks("CertificateUnreadable", "TrustBundleUnreadable"),
-				count("Dead bundles", "Copies of the trust bundle without a valid authority: a SPIRE agent that restarts there can't bootstrap. Don't reboot the host before the copy is renewed.",
+				count("No bundle", "Copies of the trust bundle without a valid authority: a SPIRE agent that restarts there can't bootstrap. Don't reboot the host before the copy is renewed.",
 					`attestation_trust_bundle_authorities{`+onHost+`,bundle=~"$bundle",state="valid"} == 0`, worst).runbooks("TrustBundleUnreadable"),
-				count("Timers in trouble", "Timers that are stopped, not loaded, or whose service failed at its last run. They are in the table of timers.",
+				count("Bad timer", "Timers that are stopped, not loaded, or whose service failed at its last run. They are in the table of timers.",
 					timerTrouble(), bad).
 					runbooks("TimerNotRunning", "TimerServiceFailed"),
 			)},
@@ -36,15 +40,14 @@ func certificates() Dashboard {
 					column{heading: "Kind", label: "kind", width: 120},
 					column{heading: "Name", label: "name"},
 					column{heading: "Left", expr: left(), unit: "s", decimals: new(1), width: 96},
-					column{heading: "Life left", expr: lifeLeft(), unit: "percentunit", decimals: new(0), width: 80},
-					column{heading: "Ends", expr: "(" + life("end") + ") * 1000", unit: "dateTimeAsIso", width: 160},
+					column{heading: "Life left", expr: lifeLeft(), unit: "percentunit", decimals: new(0), width: 96},
 					column{heading: "Warns at", expr: life("warning_seconds"), unit: "s", decimals: new(1), width: 90},
 					column{heading: "State", expr: lifeLevel(), words: levels(), paint: background, width: 76},
 				).leastFirst("Life left").empty("nothing expires").runbooks("CertificateExpiringSoon", "CertificateExpiryCritical"),
 			)},
 			{height: 9, cells: evenly(
-				overTime("Least life left", "The worst of each kind. A healthy renewal turns far above the dashed lines; a line that falls through them wasn't renewed. For what lives longer than 21 days the limits are 7 and 3 days instead, and the table above is right.",
-					line{expr: "min by (kind) (" + lifeLeft() + ")", legend: "{{kind}}"},
+				overTime("Certificates: least life left", "The worst certificate of each kind. A healthy renewal turns far above the dashed lines; a line that falls through them wasn't renewed. For what lives longer than 21 days the limits are 7 and 3 days instead, and the table above is right.",
+					line{expr: "min by (kind) (" + lifeLeft() + " unless " + life("end", `kind=~"ek|bundle|.* authority"`) + ")", legend: "{{kind}}"},
 					line{expr: parameter("certificate_warning_share"), legend: "warning", limit: bad},
 					line{expr: parameter("certificate_critical_share"), legend: "critical", limit: worst},
 				).unit("percentunit", 0).most(1).runbooks("CertificateExpiringSoon"),
@@ -55,30 +58,31 @@ func certificates() Dashboard {
 				).unit("s", 0).logarithmic().runbooks("CertificateExpiringSoon"),
 			)},
 			{height: 10, cells: evenly(
-				overTime("Renewals", "Each thing's own saw-tooth: a tooth is a renewal. One that doesn't come back up is the one to look at. Choose hosts above when there are too many.",
-					line{expr: lifeLeft() + " unless " + life("end", `kind=~"ek|agent_svid"`), legend: "{{instance}} {{name}}"},
+				overTime("Renewals", "The saw-tooth of each thing that lives longer than two hours: a tooth is a renewal. One that doesn't come back up is the one to look at. Choose hosts above when there are too many.",
+					line{expr: lifeLeft() + " and " + life("length_seconds", `kind!="ek"`) + " > 7200", legend: "{{instance}} {{name}}"},
 				).unit("percentunit", 0).most(1).beside().runbooks("CertificateExpiringSoon", "TimerServiceFailed"),
 			)},
 			{height: 8, cells: evenly(bundlesTable())},
 			{height: 10, cells: evenly(timersTable())},
-			{height: 8, cells: []cell{
-				{14, table("Chains", "A chain that doesn't verify is refused by every peer that trusts only that authority. Put the intermediate back into the file.",
+			{height: 7, cells: evenly(
+				table("Chains", "A chain that doesn't verify is refused by every peer that trusts only that authority. Put the intermediate back into the file.",
 					hostColumn("instance", ""),
 					column{heading: "Certificate", label: "name"},
 					column{heading: "Against", label: "authority"},
 					column{heading: "Verifies", expr: "min by (instance, name, authority) (attestation_certificate_chain_valid{" + onHost + "})", words: claim("YES", good, "NO", worst), paint: background, width: 84},
-				).leastFirst("Verifies").empty("no chain is verified").runbooks("CertificateChainInvalid")},
-				{10, table("Load failures", "Files and endpoints that can't be read in whole, with the reason. A file that was caught half written mends itself with the next reading.",
+				).leastFirst("Verifies").empty("no chain is verified").runbooks("CertificateChainInvalid"),
+			)},
+			{height: 5, cells: evenly(
+				table("Load failures", "Files and endpoints that can't be read in whole, with the reason. A file that was caught half written mends itself with the next reading.",
 					hostColumn("instance", ""),
 					column{heading: "What", label: "name"},
 					column{heading: "Reason", label: "reason", width: 110},
 					column{heading: "Failed", expr: either(
-						"max by (instance, name, reason) (attestation_certificate_load_failed{"+onHost+"})",
-						`max by (instance, name, reason) (label_replace(attestation_trust_bundle_load_failed{`+onHost+`}, "name", "$1", "bundle", "(.*)"))`,
-						`label_replace(label_replace(vector(0), "name", "everything can be read", "", ""), "reason", "—", "", "")`,
+						loadFailures,
+						`label_replace(label_replace(vector(0) unless on () (`+loadFailures+`), "name", "everything can be read", "", ""), "reason", "—", "", "")`,
 					), words: claim("YES", worst, "NO", good), paint: background, width: 76},
-				).worstFirst("Failed").runbooks("CertificateUnreadable", "TrustBundleUnreadable")},
-			}},
+				).worstFirst("Failed").runbooks("CertificateUnreadable", "TrustBundleUnreadable"),
+			)},
 		},
 	}
 }
@@ -109,7 +113,7 @@ func bundlesTable() panel {
 		column{heading: "Missing", expr: by("missing_authorities", ""), width: 80, colors: colored(good, from(1, bad)), paint: letters},
 		column{heading: "Tainted", expr: by("tainted_authorities", ""), width: 76, colors: colored(good, from(1, worst)), paint: letters},
 		column{heading: "Left", expr: ends + " - time()", unit: "s", decimals: new(1), width: 90},
-		column{heading: "Refreshed", expr: "max by (instance, bundle) (attestation_trust_bundle_modified_timestamp_seconds" + selector + "}) * 1000", unit: "dateTimeFromNow", width: 150},
+		column{heading: "Written", expr: "time() - max by (instance, bundle) (attestation_trust_bundle_modified_timestamp_seconds" + selector + "})", unit: "s", decimals: new(0), width: 90},
 		column{heading: "State", expr: fmt.Sprintf("(%s - time() < bool %s) * %d\n+\n(%s - time() < bool %s)", ends, of(bundleLife("warning_seconds")), levelWarning, ends, of(bundleLife("critical_seconds"))),
 			words: levels(), paint: background, width: 76},
 	).worstFirst("State").empty("no bundle is read").runbooks("TrustBundleExpiringSoon", "TrustBundleOutdated", "TrustBundleUnreadable")
@@ -126,7 +130,7 @@ func timersTable() panel {
 		column{heading: "Running", expr: either(of("min", "loaded")+" == 0", of("min", "active")), words: claim("YES", good, "STOPPED", bad), paint: background, width: 90},
 		column{heading: "On time", expr: overdue, words: []mapping{values(word(0, "YES", good), word(levelWarning, "LATE", bad)), nothing("—")}, paint: background, width: 84},
 		column{heading: "Last run", expr: of("min", "service_result_success"), words: claim("OK", good, "FAILED", bad), paint: background, width: 84},
-		column{heading: "Last", expr: of("max", "last_trigger_timestamp_seconds") + " * 1000", unit: "dateTimeFromNow", width: 150, words: []mapping{nothing("—")}},
-		column{heading: "Next", expr: of("max", "next_trigger_timestamp_seconds") + " * 1000", unit: "dateTimeFromNow", width: 150, words: []mapping{nothing("—")}},
+		column{heading: "Ran", expr: "time() - " + of("max", "last_trigger_timestamp_seconds"), unit: "s", decimals: new(0), width: 90, words: []mapping{nothing("—")}},
+		column{heading: "Runs in", expr: of("max", "next_trigger_timestamp_seconds") + " - time()", unit: "s", decimals: new(0), width: 90, words: []mapping{nothing("—")}},
 	).leastFirst("Running", "Last run").empty("no timer is watched").runbooks("TimerNotRunning", "TimerOverdue", "TimerServiceFailed", "TimerServiceStuck")
 }

@@ -1,7 +1,5 @@
 package dashboards
 
-import "fmt"
-
 const exporterUID = "attestation-exporter"
 
 // exporter answers: can what the other dashboards say be believed, and what does it
@@ -15,18 +13,18 @@ func exporter() Dashboard {
 			{height: 4, cells: evenly(
 				count("Silent", "Exporters that don't answer. Nothing is known of these hosts.",
 					"attestation:target:up{"+onHost+"} == 0", worst).runbooks("AttestationExporterDown"),
-				count("No longer watched", "Instances that were scraped within the last day and aren't targets any more. If one was removed on purpose, it is forgotten a day later.",
+				count("Unwatched", "Instances that were scraped within the last day and aren't targets any more. If one was removed on purpose, it is forgotten a day later.",
 					"instance:attestation_target:last_seen{"+ofHost+"} unless on (instance) attestation:target:up", bad).runbooks("AttestationTargetMissing"),
-				count("Failing collectors", "Collectors that can't read their source. Alerts about what they read can't fire; the reason stands below.",
+				count("Failing", "Collectors that can't read their source. Alerts about what they read can't fire; the reason stands below.",
 					"attestation_scrape_collector_success{"+onHost+"} == 0", bad).runbooks("AttestationCollectorFailing"),
 				stat("Failures", "Failed readings within the dashboard's time range, of all collectors. A few are bad luck; look below whether they are of one kind.",
 					"sum(increase(attestation_scrape_failures_total{"+onHost+"}[$__range])) or vector(0)").unit("none", 0).scale(good, from(1, bad)).runbooks("AttestationCollectorFailing"),
-				stat("Slowest scrape", "The longest of the last scrapes. Near the scrape timeout the slowest collector is cut off: see which one it is below.",
+				stat("Slowest", "The longest of the last scrapes. Near the scrape timeout the slowest collector is cut off: see which one it is below.",
 					"max(scrape_duration_seconds{"+onHost+"} and on (job, instance) attestation:target:up)").unit("s", 1).scale(plain).empty("no target"),
 				stat("Series", "Series of all exporters together, as Prometheus counted them at the last scrapes.",
 					"sum(scrape_samples_scraped{"+onHost+"} and on (job, instance) attestation:target:up)").unit("short", 0).scale(plain).empty("no target"),
 			)},
-			{height: 7, cells: evenly(collectorsTable())},
+			{height: 8, cells: evenly(collectorsTable())},
 			{height: 9, cells: evenly(
 				overTime("Time of each collector", "The slowest host of each collector. A TPM takes tens of milliseconds, everything else a few; a line near the scrape timeout is about to fail.",
 					line{expr: "max by (collector) (attestation_scrape_collector_duration_seconds{" + onHost + "})", legend: "{{collector}}"},
@@ -47,46 +45,25 @@ func exporter() Dashboard {
 			{height: 8, cells: evenly(
 				overTime("Memory", "Resident memory of each exporter. 25 MB is normal; a line that only rises is a leak: report it with the version.",
 					line{expr: "max by (instance) (process_resident_memory_bytes{" + onHost + "} and on (job, instance) attestation:target:up)", legend: "{{instance}}"},
-				).unit("bytes").empty("no target"),
+				).unit("decbytes").empty("no target"),
 				overTime("CPU", "Share of one core that each exporter takes.",
 					line{expr: "max by (instance) (rate(process_cpu_seconds_total{" + onHost + "}[$__rate_interval]) and on (job, instance) attestation:target:up)", legend: "{{instance}}"},
 				).unit("percentunit").empty("no target"),
 			)},
-			{height: 7, cells: evenly(exportersTable())},
+			{height: 6, cells: evenly(exportersTable())},
 		},
 	}
 }
 
-// collectorHeadings are the collectors in the order of the layers, with headings that
-// fit a narrow column.
-func collectorHeadings() []struct{ collector, heading string } {
-	return []struct{ collector, heading string }{
-		{"tpm", "TPM"},
-		{"boot", "Boot"},
-		{"luks", "Disk"},
-		{"keylime-agent", "KL agent"},
-		{"keylime-verifier", "Verifier"},
-		{"keylime-registrar", "Registrar"},
-		{"spire-agent", "SPIRE"},
-		{"spire-server", "Server"},
-		{"spire-plugins", "Plugins"},
-		{"trust-bundle", "Bundle"},
-		{"certificate", "Certs"},
-		{"timer", "Timers"},
-	}
-}
-
 func collectorsTable() panel {
-	columns := []column{hostColumn("instance", overviewUID)}
-	for _, c := range collectorHeadings() {
-		columns = append(columns, column{
-			heading: c.heading,
-			expr:    fmt.Sprintf("min by (instance) (attestation_scrape_collector_success{%s,collector=%q})", onHost, c.collector),
-			words:   claim("OK", good, "FAILS", bad), paint: background,
-		})
-	}
-	return table("Collectors", "Which collector reads its source on which host. A dash is a thing that isn't installed there, or a host that is silent; FAILS has its reason below.", columns...).
-		empty("no host is scraped").runbooks("AttestationCollectorFailing")
+	by := "(instance, collector)"
+	return table("Collectors", "What each collector said at the last scrape, failing ones first. A collector that isn't in the list has nothing to read on that host, or the host is silent.",
+		hostColumn("instance", overviewUID),
+		column{heading: "Collector", label: "collector"},
+		column{heading: "State", expr: "min by " + by + " (attestation_scrape_collector_success{" + onHost + "})", words: claim("OK", good, "FAILS", bad), paint: background, width: 90},
+		column{heading: "Took", expr: "max by " + by + " (attestation_scrape_collector_duration_seconds{" + onHost + "})", unit: "s", decimals: new(1), width: 100},
+		column{heading: "Failures", expr: "sum by " + by + " (increase(attestation_scrape_failures_total{" + onHost + "}[$__range]))", unit: "none", decimals: new(0), width: 100},
+	).leastFirst("State").empty("no host is scraped").runbooks("AttestationCollectorFailing")
 }
 
 func exportersTable() panel {
@@ -98,10 +75,10 @@ func exportersTable() panel {
 		column{heading: "Answers", expr: "max by (instance) (attestation:target:up{" + onHost + "})", words: claim("YES", good, "NO", worst), paint: background, width: 90},
 		column{heading: "Version", label: "version"},
 		column{heading: "Built by", label: "goversion"},
-		column{heading: "Is there", expr: "max by (instance, version, goversion) (attestation_exporter_build_info{" + onHost + "})", words: claim("YES", plain, "NO", plain), width: 80},
-		column{heading: "Started", expr: of("process_start_time_seconds") + " * 1000", unit: "dateTimeFromNow", width: 150, words: []mapping{nothing("—")}},
-		column{heading: "Memory", expr: of("process_resident_memory_bytes"), unit: "bytes", decimals: new(1), width: 100, words: []mapping{nothing("—")}},
+		column{heading: "Series", width: 80, words: []mapping{nothing("—")}, expr: "max by (instance, version, goversion) (scrape_samples_scraped{" + onHost + "} * on (job, instance) group_left (version, goversion) attestation_exporter_build_info)"},
+		column{heading: "Started", expr: of("process_start_time_seconds") + " * 1000", unit: "dateTimeFromNow", width: 130, words: []mapping{nothing("—")}},
+		column{heading: "Memory", expr: of("process_resident_memory_bytes"), unit: "decbytes", decimals: new(1), width: 100, words: []mapping{nothing("—")}},
 		column{heading: "Files", expr: of("process_open_fds"), width: 70, words: []mapping{nothing("—")}},
-		column{heading: "Goroutines", expr: of("go_goroutines"), width: 100, words: []mapping{nothing("—")}},
+		column{heading: "Goroutines", expr: of("go_goroutines"), width: 96, words: []mapping{nothing("—")}},
 	).leastFirst("Answers").empty("no host is scraped").runbooks("AttestationExporterDown")
 }

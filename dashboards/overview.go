@@ -19,34 +19,36 @@ func overview() Dashboard {
 					firing(`severity="critical"`), worst),
 				count("Warnings", "Alerts to be looked at today. Each has a runbook, which the alerts below link to.",
 					firing(`severity="warning"`), bad),
-				count("Silent hosts", "Exporters that don't answer. Nothing is known of such a host: see whether it is up, then whether its exporter is.",
+				count("Silent", "Exporters that don't answer. Nothing is known of such a host: see whether it is up, then whether its exporter is.",
 					`attestation:target:up{`+onHost+`} == 0`, worst).runbooks("AttestationExporterDown"),
-				stat("Attested in time", "Share of Keylime's agents whose last success is as fresh as it must be. Below 100 %, open Attestation and look for the oldest success.",
+				stat("Attested", "Share of Keylime's agents whose last success is as fresh as it must be. Below 100 %, open Attestation and look for the oldest success.",
 					"(count("+inTime+") or vector(0)) / count(agent:attestation_keylime_agent:known)").
 					unit("percentunit", 0).scale(worst, from(1, good)).empty("no agents").
 					opens(attestationUID, "Attestation").runbooks("KeylimeAttestationStale", "KeylimeNobodyAttested"),
-				stat("Attestations", "Successful attestations of all agents. It is about the number of agents divided by the quote interval; 0 with agents there means that nobody is watched.",
+				stat("Rate", "Successful attestations of all agents. It is about the number of agents divided by the quote interval; 0 with agents there means that nobody is watched.",
 					attestationRate("")+" or vector(0)").unit("suffix: /s", 1).scale(plain).
 					opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested"),
-				stat("Least life left", "The smallest share of life left of all that expires. Which thing it is stands in Nearest ends; a healthy renewal comes at half of the life.",
+				stat("Life left", "The smallest share of life left of all that expires. Which thing it is stands in Nearest ends; a healthy renewal comes at half of the life.",
 					"min("+renewedLifeLeft+")").unit("percentunit", 0).scale(worst, from(0.001, plain)).empty("nothing expires").
 					opens(certificatesUID, "Certificates"),
 			)},
 			{height: 7, cells: evenly(hostsByLayer())},
-			{height: 8, cells: evenly(alertsTable())},
-			{height: 9, cells: []cell{
-				{12, table("Nearest ends", "What has the smallest share of its life left. If its state isn't OK, the renewal has failed: look at the timer that does it, then at its service's journal.",
+			{height: 7, cells: evenly(alertsTable())},
+			{height: 8, cells: evenly(
+				table("Nearest ends", "What has the smallest share of its life left. If its state isn't OK, the renewal has failed: look at the timer that does it, then at its service's journal.",
 					hostColumn("instance", certificatesUID),
 					column{heading: "Kind", label: "kind", width: 110},
 					column{heading: "What", label: "name"},
 					column{heading: "Left", expr: "(" + left() + ")\nand\n" + nearest, unit: "s", decimals: new(1), width: 90},
-					column{heading: "Life left", expr: nearest, unit: "percentunit", decimals: new(0), width: 80},
+					column{heading: "Life left", expr: nearest, unit: "percentunit", decimals: new(0), width: 96},
 					column{heading: "State", expr: "(" + lifeLevel() + ")\nand\n" + nearest, words: levels(), paint: background, width: 70},
-				).leastFirst("Life left").opens(certificatesUID, "Certificates").runbooks("CertificateExpiringSoon", "TrustBundleExpiringSoon")},
-				{12, overTime("Attestations", "Successful attestations by verifier. A fall to 0 while agents are there means that this verifier attests nobody, whatever its verdicts say.",
+				).leastFirst("Life left").opens(certificatesUID, "Certificates").runbooks("CertificateExpiringSoon", "TrustBundleExpiringSoon"),
+			)},
+			{height: 7, cells: evenly(
+				overTime("Attestations", "Successful attestations by verifier. A fall to 0 while agents are there means that this verifier attests nobody, whatever its verdicts say.",
 					line{expr: attestationRate("verifier"), legend: "{{verifier}}"},
-				).unit("suffix: /s").empty("no verifier").opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested")},
-			}},
+				).unit("suffix: /s").empty("no verifier").opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested"),
+			)},
 		},
 	}
 }
@@ -72,7 +74,7 @@ func layers() []layer {
 func hostsByLayer() panel {
 	const selector = `host=~"${host}"`
 	columns := []column{
-		{heading: "Host", label: "host", width: 170},
+		{heading: "Host", label: "host", width: 150},
 		{heading: "Worst", expr: "max by (host) (host_layer:attestation:level{" + selector + "})", words: levels(), paint: letters, width: 76},
 	}
 	for _, l := range layers() {
@@ -116,10 +118,10 @@ func alertsTable() panel {
 		column{heading: "Severity", expr: severity, width: 96, paint: letters, words: []mapping{values(
 			word(levelCritical, "critical", worst), word(levelWarning, "warning", bad), word(1, "info", waiting), word(0, "watchdog", good),
 		)}},
-		column{heading: "Alert", label: "alertname", width: 250, link: link{Title: "Open the runbook", URL: runbookBase + "${__value.raw}.md", TargetBlank: true}},
-		column{heading: "Host", label: "host", width: 170},
+		column{heading: "Alert", label: "alertname", width: 230, link: link{Title: "Open the runbook", URL: runbookBase + "${__value.raw}.md", TargetBlank: true}},
+		column{heading: "Host", label: "host", width: 150},
 		column{heading: "About", label: "what"},
-		column{heading: "Since", expr: since, unit: "dateTimeFromNow", width: 130},
+		column{heading: "Since", expr: since, unit: "dateTimeFromNow", width: 120},
 	).worstFirst("Severity").without("severity").empty("the watchdog is silent").runbooks("AttestationWatchdog")
 }
 

@@ -15,33 +15,33 @@ func nextReboot() Dashboard {
 		variables:   []variable{datasourceChoice(), jobChoice(), hostChoice()},
 		rows: []row{
 			{height: 4, cells: evenly(
-				count("Won't unlock", "Disks that no TPM binding opens at the next boot: it stops at the passphrase prompt. Bind the disk anew before the reboot.",
+				count("No unlock", "Disks that no TPM binding opens at the next boot: it stops at the passphrase prompt. Bind the disk anew before the reboot.",
 					"instance_device:attestation_luks_unlock:failing{"+ofHost+"}", bad).runbooks("DiskUnlockWillFail"),
 				count("At risk", "Disks whose every TPM binding stands on a PCR that the next boot will change, as after a kernel update. Bind anew, or be at the console for the reboot.",
 					"instance_device:attestation_luks_unlock:at_risk{"+ofHost+"}", bad).runbooks("DiskUnlockAtRisk"),
-				count("No other way in", "Disks of the two kinds beside that no passphrase opens, either. Do not reboot: add a passphrase while the disk is open.",
+				count("No way in", "Disks of the two kinds beside that no passphrase opens, either. Do not reboot: add a passphrase while the disk is open.",
 					withoutFallback(), worst).runbooks("DiskWithoutFallback"),
-				count("Changed PCRs", "PCRs that got another value while the host was running, or aren't what the baseline says. What is bound to them fails at its next use.",
+				count("PCR diffs", "PCRs that got another value while the host was running, or aren't what the baseline says. What is bound to them fails at its next use.",
 					pcrDiffers("max by (instance, pcr)")+" == 1", worst).runbooks("TPMPCRChangedWhileRunning", "TPMPCRMismatch"),
-				count("TPMs in trouble", "TPMs that can't be read, are locked out or failed their self-test. A reboot now may stop at the passphrase prompt.",
+				count("Bad TPM", "TPMs that can't be read, are locked out or failed their self-test. A reboot now may stop at the passphrase prompt.",
 					either(`attestation_scrape_collector_success{`+onHost+`,collector="tpm"} == 0`, "attestation_tpm_locked_out{"+onHost+"} == 1", "attestation_tpm_self_test_passed{"+onHost+"} == 0"), worst).
 					runbooks("TPMUnavailable", "TPMLockedOut", "TPMSelfTestFailed"),
-				count("Secure Boot lost", "Hosts that were booted without Secure Boot, and had it within the last 7 days. PCR 7 differs there.",
+				count("SB lost", "Hosts that were booted without Secure Boot, and had it within the last 7 days. PCR 7 differs there.",
 					"max by (instance) (attestation_boot_secure_boot_enabled{"+onHost+"}) == 0 and on (instance) instance:attestation_boot_secure_boot_on:last_seen", bad).
 					runbooks("SecureBootTurnedOff"),
 			)},
-			{height: 7, cells: evenly(disksTable())},
-			{height: 8, cells: []cell{
-				{10, table("What the next boot measures", "Loader and kernel that the next boot will measure, beside what this boot measured. CHANGED: that PCR will differ, and every binding on it fails once. Read off here which update did it.",
+			{height: 6, cells: evenly(disksTable())},
+			{height: 8, cells: evenly(
+				table("What the next boot measures", "Loader and kernel that the next boot will measure, beside what this boot measured. CHANGED: that PCR will differ, and every binding on it fails once. Read off here which update did it.",
 					hostColumn("instance", ""),
 					column{heading: "File", label: "path"},
 					column{heading: "PCR", label: "pcr", width: 50},
 					column{heading: "Bindings", expr: files("* 0 + on (instance, pcr) group_left () count by (instance, pcr) (attestation_luks_binding_pcr_info{" + onHost + "})"), width: 80, words: []mapping{nothing("—")}},
 					column{heading: "Same", expr: files(""), words: claim("YES", good, "CHANGED", bad), paint: background, width: 90},
-				).leastFirst("Same").empty("no boot file is read").runbooks("DiskUnlockAtRisk")},
-				{14, pcrTable()},
-			}},
-			{height: 7, cells: evenly(tpmTable(), bootTable())},
+				).leastFirst("Same").empty("no boot file is read").runbooks("DiskUnlockAtRisk"),
+			)},
+			{height: 6, cells: evenly(pcrTable())},
+			{height: 6, cells: evenly(startTable())},
 			{height: 8, cells: evenly(
 				overTime("IMA measurements", "Entries in the measurement list since boot. It grows with new programs; a list that grows all the time slows each quote down.",
 					line{expr: "max by (instance) (attestation_ima_measurements_total{" + onHost + "})", legend: "{{instance}}"},
@@ -108,10 +108,10 @@ func files(more string) string {
 
 // pcrDiffers is 1 for a PCR that isn't what baseline or event log say.
 func pcrDiffers(by string) string {
-	return by + " (" + either(
+	return by + " ((" + either(
 		`label_replace(attestation_tpm_pcr_matches_baseline{`+onHost+`}, "beside", "baseline", "", "")`,
 		`label_replace(attestation_boot_event_log_matches{`+onHost+`}, "beside", "log", "", "")`,
-	) + " == bool 0)"
+	) + ") == bool 0)"
 }
 
 // pcrTable has the PCRs that are measured before the operating system runs.
@@ -130,28 +130,19 @@ func pcrTable() panel {
 		empty("no PCR is compared").runbooks("TPMPCRMismatch", "TPMPCRChangedWhileRunning", "BootEventLogMismatch")
 }
 
-func tpmTable() panel {
-	of := func(metric string) string { return "max by (instance) (attestation_tpm_" + metric + "{" + onHost + "})" }
-	return table("TPMs", "Health of each TPM. A reset count that fell means that it was cleared or replaced: bindings that look satisfied can't be loaded then.",
-		hostColumn("instance", ""),
-		column{heading: "Self-test", expr: "min by (instance) (attestation_tpm_self_test_passed{" + onHost + "})", words: claim("PASSED", good, "FAILED", worst), paint: background},
-		column{heading: "Lockout", expr: of("locked_out"), words: claim("LOCKED", worst, "NO", good), paint: background},
-		column{heading: "Failures", expr: of("lockout_failures")},
-		column{heading: "of", expr: of("lockout_max_failures"), width: 56},
-		column{heading: "Resets", expr: of("resets_total")},
-		column{heading: "Baseline", expr: of("pcr_baseline_timestamp_seconds") + " * 1000", unit: "dateTimeFromNow", width: 120, words: []mapping{nothing("—")}},
-	).leastFirst("Self-test").empty("no TPM is read").runbooks("TPMSelfTestFailed", "TPMLockedOut", "TPMCleared")
-}
-
-func bootTable() panel {
+// startTable says of each host how it was started, and in what state its TPM is.
+func startTable() panel {
 	of := func(reduce, metric string) string {
-		return reduce + " by (instance) (attestation_boot_" + metric + "{" + onHost + "})"
+		return reduce + " by (instance) (attestation_" + metric + "{" + onHost + "})"
 	}
-	return table("Boot", "How each host was started, and whether the next start can be foretold. Without a log there is nothing to compare with, which is normal with Secure Boot off.",
+	return table("TPM and boot", "Health of the TPM, and how the host was started. Where the log doesn't explain all PCRs, or the forecast says NO, the next start can't be foretold: silence above is no promise then.",
 		hostColumn("instance", ""),
-		column{heading: "Secure Boot", expr: of("max", "secure_boot_enabled"), words: claim("ON", good, "OFF", bad), paint: background},
-		column{heading: "Log explains", expr: of("min", "event_log_matches"), words: claim("ALL PCRS", good, "NOT ALL", bad), paint: background},
-		column{heading: "Events", expr: of("max", "event_log_events"), words: []mapping{nothing("—")}},
-		column{heading: "Forecast", expr: of("min", "forecast_available"), words: claim("YES", good, "NO", waiting), paint: background},
-	).leastFirst("Secure Boot").empty("no event log is read").runbooks("SecureBootTurnedOff", "BootEventLogMismatch", "BootEventLogIncomplete")
+		column{heading: "Self-test", expr: of("min", "tpm_self_test_passed"), words: claim("PASSED", good, "FAILED", worst), paint: background},
+		column{heading: "Lockout", expr: of("max", "tpm_locked_out"), words: claim("LOCKED", worst, "NO", good), paint: background},
+		column{heading: "Resets", expr: of("max", "tpm_resets_total"), words: []mapping{nothing("—")}},
+		column{heading: "Baseline", expr: "time() - " + of("max", "tpm_pcr_baseline_timestamp_seconds"), unit: "s", decimals: new(1), words: []mapping{nothing("—")}},
+		column{heading: "Secure Boot", expr: of("max", "boot_secure_boot_enabled"), words: claim("ON", good, "OFF", bad), paint: background},
+		column{heading: "Log", expr: of("min", "boot_event_log_matches"), words: claim("COMPLETE", good, "PARTLY", bad), paint: background},
+		column{heading: "Forecast", expr: of("min", "boot_forecast_available"), words: claim("YES", good, "NO", waiting), paint: background},
+	).leastFirst("Self-test").empty("no TPM and no boot is read").runbooks("TPMSelfTestFailed", "TPMLockedOut", "TPMCleared", "SecureBootTurnedOff", "BootEventLogMismatch")
 }

@@ -150,7 +150,7 @@ func (p panel) sorted(desc bool, headings ...string) panel {
 // hostColumn shows an instance as its host, and leads to a dashboard about it.
 func hostColumn(label, uid string) column {
 	c := column{
-		heading: "Host", label: label, width: 170,
+		heading: "Host", label: label, width: 150,
 		words: []mapping{{Type: "regex", Options: regexOptions{Pattern: withoutPort, Result: mappedText{Text: "$1"}}}},
 	}
 	if uid != "" {

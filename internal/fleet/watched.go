@@ -202,15 +202,10 @@ const oneBlock = "--max-block-duration=24h"
 func (w *Watched) remember(ctx context.Context) error {
 	end := time.Now().Truncate(pastStep)
 	begin := end.Add(-w.options.Past)
-	history := filepath.Join(w.options.Dir, "history.txt")
-	if err := w.fleet.writePast(history, begin, end); err != nil {
+	if err := w.imagine(ctx, begin, end); err != nil {
 		return err
 	}
-	if err := w.promtool(ctx, "tsdb", "create-blocks-from", oneBlock, "openmetrics", history, w.data()); err != nil {
-		return err
-	}
-	const turns = 3
-	for range turns {
+	for _, turn := range [][]string{{"parameters"}, {"keylime", "dashboard"}, {"keylime", "dashboard"}, {"keylime", "dashboard"}} {
 		if err := w.run(ctx); err != nil {
 			return err
 		}
@@ -218,7 +213,7 @@ func (w *Watched) remember(ctx context.Context) error {
 			"tsdb", "create-blocks-from", oneBlock, "rules", "--url", w.URL, "--output-dir", w.data(), "--eval-interval", "1m",
 			"--start", begin.UTC().Format(time.RFC3339), "--end", end.UTC().Format(time.RFC3339),
 		}
-		for _, layer := range []string{"parameters", "keylime", "dashboard"} {
+		for _, layer := range turn {
 			args = append(args, filepath.Join(w.options.Dir, "rules", layer+".rules.yml"))
 		}
 		err := w.promtool(ctx, args...)
@@ -226,6 +221,18 @@ func (w *Watched) remember(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// imagine makes blocks of what would have been scraped.
+func (w *Watched) imagine(ctx context.Context, begin, end time.Time) error {
+	history := filepath.Join(w.options.Dir, "history.txt")
+	if err := w.fleet.writePast(history, begin, end); err != nil {
+		return err
+	}
+	if err := w.promtool(ctx, "tsdb", "create-blocks-from", oneBlock, "openmetrics", history, w.data()); err != nil {
+		return err
 	}
 	return os.Remove(history)
 }
