@@ -1,15 +1,12 @@
 package rules_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
+
+	"funlab.casa/attestation_exporter/internal/declared"
 )
 
 // target are the labels that Prometheus gives to every scraped series.
@@ -79,51 +76,16 @@ func queries(r rule) string {
 	return strings.Join(texts, "\n")
 }
 
-// exported returns the metrics that the collectors declare, with their labels.
+// exported returns the metrics that the collectors declare, with their labels and
+// those of their target.
 func exported(t *testing.T) map[string][]string {
 	t.Helper()
-	files, err := filepath.Glob("../collector/*.go")
+	metrics, err := declared.Metrics("../collector")
 	if err != nil {
 		t.Fatal(err)
 	}
-	metrics := map[string][]string{}
-	for _, file := range files {
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(parsed, func(node ast.Node) bool {
-			call, ok := node.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			if function, ok := call.Fun.(*ast.Ident); ok && function.Name == "newDesc" && len(call.Args) >= 3 {
-				metrics["attestation_"+literal(call.Args[0])+"_"+literal(call.Args[1])] = slices.Concat(target, literals(call.Args[3:]))
-			}
-			return true
-		})
-	}
-	if len(metrics) == 0 {
-		t.Fatal("got no metric declared in ../collector, want some")
+	for name, labels := range metrics {
+		metrics[name] = slices.Concat(target, labels)
 	}
 	return metrics
-}
-
-func literals(expressions []ast.Expr) []string {
-	var values []string
-	for _, expression := range expressions {
-		values = append(values, literal(expression))
-	}
-	return values
-}
-
-// literal is the value of a string literal, and empty for anything else: that
-// newDesc is given nothing else is another test's business.
-func literal(expression ast.Expr) string {
-	if basic, ok := expression.(*ast.BasicLit); ok {
-		if value, err := strconv.Unquote(basic.Value); err == nil {
-			return value
-		}
-	}
-	return ""
 }

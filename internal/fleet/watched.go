@@ -68,11 +68,13 @@ func Watch(ctx context.Context, f Fleet, options Options) (_ *Watched, err error
 	return w, w.run(ctx)
 }
 
-// Break changes what is broken, from now on.
+// Break changes what is broken: these faults and no others, as if they had been there
+// for two minutes, which is longer than a last success may be ago.
 func (w *Watched) Break(faults ...string) {
+	const age = 2 * time.Minute
 	broken := map[string]time.Time{}
 	for _, fault := range faults {
-		broken[fault] = time.Now()
+		broken[fault] = time.Now().Add(-age)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,7 +224,8 @@ func (w *Watched) remember(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	// That took its time, and a gap before the first scrape would be in every picture.
+	return w.imagine(ctx, end, time.Now())
 }
 
 // imagine makes blocks of what would have been scraped.
