@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +27,7 @@ func TestEveryPanelShowsSomething(t *testing.T) {
 
 	for q, rows := range panelRows(t, watched.URL) {
 		if rows == 0 {
-			t.Errorf("healthy: %s: %s shows nothing", q.dashboard, q.panel)
+			t.Errorf("healthy: %s: %s shows nothing", q.Dashboard, q.Panel)
 		}
 	}
 	faults := map[string]bool{}
@@ -58,8 +56,8 @@ func TestEveryPanelShowsSomething(t *testing.T) {
 			watched.Break(tt.name)
 			awaitRows(t, watched.URL, "the fault on the overview", fmt.Sprintf("%s >= %d", level, levelWarning))
 			for q, rows := range panelRows(t, watched.URL) {
-				if rows == 0 && !q.mayBeEmpty {
-					t.Errorf("%s: %s shows nothing", q.dashboard, q.panel)
+				if rows == 0 && q.Empty == "" {
+					t.Errorf("%s: %s shows nothing", q.Dashboard, q.Panel)
 				}
 			}
 			watched.Break()
@@ -72,30 +70,14 @@ func TestEveryPanelShowsSomething(t *testing.T) {
 	}
 }
 
-// A shown is a panel, and whether it has words for having no data.
-type shown struct {
-	dashboard, panel string
-	mayBeEmpty       bool
-}
-
 // panelRows is how many series the queries of each panel give together.
-func panelRows(t *testing.T, prometheus string) map[shown]int {
+func panelRows(t *testing.T, prometheus string) map[Query]int {
 	t.Helper()
-	rows := map[shown]int{}
-	for _, d := range All() {
-		for _, p := range d.model().Panels {
-			panel := shown{d.uid, p.Title, p.FieldConfig.Defaults.NoValue != ""}
-			rows[panel] = 0
-			for _, target := range p.Targets {
-				rows[panel] += len(query(t.Context(), t, prometheus, everything(target.Expr)))
-			}
-		}
-	}
-	names := slices.SortedFunc(maps.Keys(rows), func(a, b shown) int {
-		return slices.Compare([]string{a.dashboard, a.panel}, []string{b.dashboard, b.panel})
-	})
-	for _, panel := range names {
-		t.Logf("%4d %s: %s", rows[panel], panel.dashboard, panel.panel)
+	rows := map[Query]int{}
+	for _, q := range Queries() {
+		got := len(query(t.Context(), t, prometheus, q.Expr))
+		t.Logf("%4d %s: %s %s", got, q.Dashboard, q.Panel, q.RefID)
+		rows[Query{Dashboard: q.Dashboard, Panel: q.Panel, Empty: q.Empty}] += got
 	}
 	return rows
 }

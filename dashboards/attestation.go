@@ -61,7 +61,7 @@ func attestation() Dashboard {
 			)},
 			{height: 6, cells: evenly(
 				table("Agents on the hosts", "Whether the agent serves, whether the Keylime agent beside it answers, and what SPIRE's plugins are. A plugin that isn't the pinned one keeps SPIRE from starting again.",
-					hostColumn("instance", nextRebootUID),
+					hostColumn(nextRebootUID),
 					column{heading: "SPIRE agent", expr: "min by (instance) (attestation_spire_agent_up{" + onHost + "})", words: claim("SERVES", good, "DOWN", worst), paint: background},
 					column{heading: "Server seen", expr: "(time() - max by (instance) (attestation_spire_agent_last_sync_timestamp_seconds{" + onHost + "}) < bool 300)", words: claim("YES", good, "LOST", worst), paint: background},
 					column{heading: "Workload API", expr: "max by (instance) (attestation_spire_workload_api_duration_seconds{" + onHost + "})", unit: "s", decimals: new(1)},
@@ -71,7 +71,7 @@ func attestation() Dashboard {
 			)},
 			{height: 6, cells: evenly(
 				table("Servers", "The parts that everything above depends on, each as the exporter beside it sees it. While a verifier is down nobody is attested; while a SPIRE server is down nothing is renewed.",
-					hostColumn("instance", exporterUID),
+					hostColumn(exporterUID),
 					column{heading: "Server", label: "server"},
 					column{heading: "Answers", expr: either(
 						`max by (instance, server) (label_replace(attestation_keylime_verifier_up{`+onHost+`}, "server", "Keylime verifier $1", "verifier", "(.*)"))`,
@@ -113,17 +113,17 @@ func agentsTable() panel {
 		return "(" + host + ") * 0 + on (agent) group_left () " + byAgent + expr + ")"
 	}
 	return table("Agents",
-		"Worst state first. OK is Keylime's Get Quote, which an agent that hangs has, too: look at the last success beside it. REFUSED wants an investigation, GIVEN UP a look at the host, STOPPED a word with whoever stopped it.",
-		hostColumn("instance", nextRebootUID),
+		"Worst state first. OK is Keylime's Get Quote, which an agent that hangs has, too: look at the age of the last success beside it. REFUSED wants an investigation, GIVEN UP a look at the host, STOPPED a word with whoever stopped it.",
+		hostColumn(nextRebootUID),
 		column{heading: "Agent", label: "agent"},
-		column{heading: "State", expr: on("agent:attestation_keylime_agent:state"), words: []mapping{agentStates(), nothing("—")}, paint: background, width: 110},
-		column{heading: "Last success", expr: on("instance_agent:attestation_keylime_agent_last_success:age_seconds"), unit: "s", decimals: new(0), width: 130},
+		column{heading: "State", expr: on("agent:attestation_keylime_agent:state"), words: []mapping{agentStates(), nothing()}, paint: background, width: 100},
+		column{heading: "Success", expr: on("instance_agent:attestation_keylime_agent_last_success:age_seconds"), unit: "s", decimals: new(0), width: 96},
 		column{heading: "In time", expr: on("instance_agent:attestation_keylime_agent_last_success:age_seconds\n<= bool on (verifier) group_left () verifier:attestation_keylime_stale:limit_seconds"),
-			words: claim("YES", good, "LATE", worst), paint: background, width: 80},
-		column{heading: "SVID left", expr: on(`label_replace(max by (keylime_agent) (spiffe_id:attestation_spire_server_agent_svid:not_after) - time(), "agent", "$1", "keylime_agent", "(.+)")`), unit: "s", decimals: new(0), width: 90},
+			words: claim("YES", good, "LATE", worst), paint: background, width: 76},
+		column{heading: "SVID left", expr: on(`label_replace(max by (keylime_agent) (spiffe_id:attestation_spire_server_agent_svid:not_after) - time(), "agent", "$1", "keylime_agent", "(.+)")`), unit: "s", decimals: new(0), width: 80},
 		column{heading: "SPIRE", expr: on(`label_replace(clamp_max(max by (keylime_agent) (spiffe_id:attestation_spire_server_agent_svid:not_after >= time()), 1), "agent", "$1", "keylime_agent", "(.+)")
 + on (agent)
 (max by (agent) (agent:attestation_keylime_agent:state) == bool 9 or max by (agent) (agent:attestation_keylime_agent:state) == bool 10)`),
-			words: []mapping{values(word(1, "TRUSTS", plain), word(2, "TRUSTS", worst)), nothing("—")}, paint: letters, width: 90},
-	).worstFirst("State", "Last success").empty("no agent").runbooks("KeylimeIntegrityFailure", "KeylimeAttestationStale", "KeylimeAgentGivenUp", "SPIRETrustsFailedAgent")
+			words: []mapping{values(word(1, "TRUSTS", plain), word(2, "TRUSTS", worst)), nothing()}, paint: letters, width: 76},
+	).worstFirst("State", "Success").empty("no agent").runbooks("KeylimeIntegrityFailure", "KeylimeAttestationStale", "KeylimeAgentGivenUp", "SPIRETrustsFailedAgent")
 }

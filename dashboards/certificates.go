@@ -36,7 +36,7 @@ func certificates() Dashboard {
 			)},
 			{height: 10, cells: evenly(
 				table("What ends", "Sorted by the share of life that is left. Limits are the lesser of a time (7 and 3 days) and a share of the life, as the rules have them; the bundle's shares are half as large. What is WARN or CRIT wasn't renewed in time.",
-					hostColumn("instance", overviewUID),
+					hostColumn(overviewUID),
 					column{heading: "Kind", label: "kind", width: 120},
 					column{heading: "Name", label: "name"},
 					column{heading: "Left", expr: left(), unit: "s", decimals: new(1), width: 96},
@@ -66,7 +66,7 @@ func certificates() Dashboard {
 			{height: 10, cells: evenly(timersTable())},
 			{height: 7, cells: evenly(
 				table("Chains", "A chain that doesn't verify is refused by every peer that trusts only that authority. Put the intermediate back into the file.",
-					hostColumn("instance", ""),
+					hostColumn(""),
 					column{heading: "Certificate", label: "name"},
 					column{heading: "Against", label: "authority"},
 					column{heading: "Verifies", expr: "min by (instance, name, authority) (attestation_certificate_chain_valid{" + onHost + "})", words: claim("YES", good, "NO", worst), paint: background, width: 84},
@@ -74,7 +74,7 @@ func certificates() Dashboard {
 			)},
 			{height: 5, cells: evenly(
 				table("Load failures", "Files and endpoints that can't be read in whole, with the reason. A file that was caught half written mends itself with the next reading.",
-					hostColumn("instance", ""),
+					hostColumn(""),
 					column{heading: "What", label: "name"},
 					column{heading: "Reason", label: "reason", width: 110},
 					column{heading: "Failed", expr: either(
@@ -106,16 +106,16 @@ func bundlesTable() panel {
 	of := func(expr string) string { return "max by (instance, bundle) (" + expr + ")" }
 	ends := of(bundleLife("end"))
 	return table("Trust bundles", "Authorities that end daily are healthy while newer ones are there: Valid must not be 0, Missing must not last longer than the timer's period. A tainted authority must leave the copy at once.",
-		hostColumn("instance", overviewUID),
+		hostColumn(overviewUID),
 		column{heading: "Bundle", label: "bundle"},
 		column{heading: "Valid", expr: by("authorities", `,state="valid"`), width: 64, colors: colored(worst, from(1, good)), paint: letters},
-		column{heading: "Of", expr: by("authorities", ""), width: 50},
-		column{heading: "Missing", expr: by("missing_authorities", ""), width: 80, colors: colored(good, from(1, bad)), paint: letters},
+		column{heading: "Of", expr: by("authorities", ""), width: 42},
+		column{heading: "Missing", expr: by("missing_authorities", ""), width: 76, colors: colored(good, from(1, bad)), paint: letters},
 		column{heading: "Tainted", expr: by("tainted_authorities", ""), width: 76, colors: colored(good, from(1, worst)), paint: letters},
-		column{heading: "Left", expr: ends + " - time()", unit: "s", decimals: new(1), width: 90},
-		column{heading: "Written", expr: "time() - max by (instance, bundle) (attestation_trust_bundle_modified_timestamp_seconds" + selector + "})", unit: "s", decimals: new(0), width: 90},
+		column{heading: "Left", expr: ends + " - time()", unit: "s", decimals: new(1), width: 84},
+		column{heading: "Written", expr: "time() - max by (instance, bundle) (attestation_trust_bundle_modified_timestamp_seconds" + selector + "})", unit: "s", decimals: new(0), width: 76},
 		column{heading: "State", expr: fmt.Sprintf("(%s - time() < bool %s) * %d\n+\n(%s - time() < bool %s)", ends, of(bundleLife("warning_seconds")), levelWarning, ends, of(bundleLife("critical_seconds"))),
-			words: levels(), paint: background, width: 76},
+			words: levels(), paint: background, width: 72},
 	).worstFirst("State").empty("no bundle is read").runbooks("TrustBundleExpiringSoon", "TrustBundleOutdated", "TrustBundleUnreadable")
 }
 
@@ -125,12 +125,12 @@ func timersTable() panel {
 	}
 	overdue := fmt.Sprintf("(time() - %s - %s > bool scalar(%s)) * %d", of("max", "next_trigger_timestamp_seconds"), of("max", "delay_max_seconds"), parameter("timer_overdue_seconds"), levelWarning)
 	return table("Timers", "What renews everything above. A timer that is STOPPED or LATE renews nothing; where the last run FAILED, read the journal of its service.",
-		hostColumn("instance", overviewUID),
+		hostColumn(overviewUID),
 		column{heading: "Timer", label: "timer"},
 		column{heading: "Running", expr: either(of("min", "loaded")+" == 0", of("min", "active")), words: claim("YES", good, "STOPPED", bad), paint: background, width: 90},
-		column{heading: "On time", expr: overdue, words: []mapping{values(word(0, "YES", good), word(levelWarning, "LATE", bad)), nothing("—")}, paint: background, width: 84},
+		column{heading: "On time", expr: overdue, words: []mapping{values(word(0, "YES", good), word(levelWarning, "LATE", bad)), nothing()}, paint: background, width: 84},
 		column{heading: "Last run", expr: of("min", "service_result_success"), words: claim("OK", good, "FAILED", bad), paint: background, width: 84},
-		column{heading: "Ran", expr: "time() - " + of("max", "last_trigger_timestamp_seconds"), unit: "s", decimals: new(0), width: 90, words: []mapping{nothing("—")}},
-		column{heading: "Runs in", expr: of("max", "next_trigger_timestamp_seconds") + " - time()", unit: "s", decimals: new(0), width: 90, words: []mapping{nothing("—")}},
+		column{heading: "Ran", expr: "time() - " + of("max", "last_trigger_timestamp_seconds"), unit: "s", decimals: new(0), width: 90, words: []mapping{nothing()}},
+		column{heading: "Runs in", expr: of("max", "next_trigger_timestamp_seconds") + " - time()", unit: "s", decimals: new(0), width: 90, words: []mapping{nothing()}},
 	).leastFirst("Running", "Last run").empty("no timer is watched").runbooks("TimerNotRunning", "TimerOverdue", "TimerServiceFailed", "TimerServiceStuck")
 }

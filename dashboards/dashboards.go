@@ -60,6 +60,9 @@ type Query struct {
 	// Expr is the expression with every variable replaced as Grafana does it when
 	// all values are chosen.
 	Expr string
+	// Empty is what the panel says where none of its queries gives anything. Without
+	// it, that is a fault of the panel.
+	Empty string
 }
 
 // Queries returns every query of every dashboard, with all hosts, jobs and the rest
@@ -69,7 +72,10 @@ func Queries() []Query {
 	for _, d := range All() {
 		for _, p := range d.model().Panels {
 			for _, t := range p.Targets {
-				queries = append(queries, Query{Dashboard: d.uid, Panel: p.Title, RefID: t.RefID, Expr: everything(t.Expr)})
+				queries = append(queries, Query{
+					Dashboard: d.uid, Panel: p.Title, RefID: t.RefID,
+					Expr: everything(t.Expr), Empty: p.FieldConfig.Defaults.NoValue,
+				})
 			}
 		}
 	}

@@ -13,7 +13,7 @@ func exporter() Dashboard {
 			{height: 4, cells: evenly(
 				count("Silent", "Exporters that don't answer. Nothing is known of these hosts.",
 					"attestation:target:up{"+onHost+"} == 0", worst).runbooks("AttestationExporterDown"),
-				count("Unwatched", "Instances that were scraped within the last day and aren't targets any more. If one was removed on purpose, it is forgotten a day later.",
+				count("Dropped", "Instances that were scraped within the last day and aren't targets any more. If one was removed on purpose, it is forgotten a day later.",
 					"instance:attestation_target:last_seen{"+ofHost+"} unless on (instance) attestation:target:up", bad).runbooks("AttestationTargetMissing"),
 				count("Failing", "Collectors that can't read their source. Alerts about what they read can't fire; the reason stands below.",
 					"attestation_scrape_collector_success{"+onHost+"} == 0", bad).runbooks("AttestationCollectorFailing"),
@@ -58,7 +58,7 @@ func exporter() Dashboard {
 func collectorsTable() panel {
 	by := "(instance, collector)"
 	return table("Collectors", "What each collector said at the last scrape, failing ones first. A collector that isn't in the list has nothing to read on that host, or the host is silent.",
-		hostColumn("instance", overviewUID),
+		hostColumn(overviewUID),
 		column{heading: "Collector", label: "collector"},
 		column{heading: "State", expr: "min by " + by + " (attestation_scrape_collector_success{" + onHost + "})", words: claim("OK", good, "FAILS", bad), paint: background, width: 90},
 		column{heading: "Took", expr: "max by " + by + " (attestation_scrape_collector_duration_seconds{" + onHost + "})", unit: "s", decimals: new(1), width: 100},
@@ -71,14 +71,14 @@ func exportersTable() panel {
 		return "max by (instance) (" + metric + "{" + onHost + "} and on (job, instance) attestation:target:up)"
 	}
 	return table("Exporters", "One version everywhere makes questions easier. A start that nobody asked for has a reason in the journal of the service.",
-		hostColumn("instance", overviewUID),
+		hostColumn(overviewUID),
 		column{heading: "Answers", expr: "max by (instance) (attestation:target:up{" + onHost + "})", words: claim("YES", good, "NO", worst), paint: background, width: 90},
 		column{heading: "Version", label: "version"},
 		column{heading: "Built by", label: "goversion"},
-		column{heading: "Series", width: 80, words: []mapping{nothing("—")}, expr: "max by (instance, version, goversion) (scrape_samples_scraped{" + onHost + "} * on (job, instance) group_left (version, goversion) attestation_exporter_build_info)"},
-		column{heading: "Started", expr: of("process_start_time_seconds") + " * 1000", unit: "dateTimeFromNow", width: 130, words: []mapping{nothing("—")}},
-		column{heading: "Memory", expr: of("process_resident_memory_bytes"), unit: "decbytes", decimals: new(1), width: 100, words: []mapping{nothing("—")}},
-		column{heading: "Files", expr: of("process_open_fds"), width: 70, words: []mapping{nothing("—")}},
-		column{heading: "Goroutines", expr: of("go_goroutines"), width: 96, words: []mapping{nothing("—")}},
+		column{heading: "Series", width: 80, words: []mapping{nothing()}, expr: "max by (instance, version, goversion) (scrape_samples_scraped{" + onHost + "} * on (job, instance) group_left (version, goversion) attestation_exporter_build_info)"},
+		column{heading: "Started", expr: of("process_start_time_seconds") + " * 1000", unit: "dateTimeFromNow", width: 130, words: []mapping{nothing()}},
+		column{heading: "Memory", expr: of("process_resident_memory_bytes"), unit: "decbytes", decimals: new(1), width: 100, words: []mapping{nothing()}},
+		column{heading: "Files", expr: of("process_open_fds"), width: 70, words: []mapping{nothing()}},
+		column{heading: "Goroutines", expr: of("go_goroutines"), width: 96, words: []mapping{nothing()}},
 	).leastFirst("Answers").empty("no host is scraped").runbooks("AttestationExporterDown")
 }

@@ -36,7 +36,7 @@ func overview() Dashboard {
 			{height: 7, cells: evenly(alertsTable())},
 			{height: 8, cells: evenly(
 				table("Nearest ends", "What has the smallest share of its life left. If its state isn't OK, the renewal has failed: look at the timer that does it, then at its service's journal.",
-					hostColumn("instance", certificatesUID),
+					hostColumn(certificatesUID),
 					column{heading: "Kind", label: "kind", width: 110},
 					column{heading: "What", label: "name"},
 					column{heading: "Left", expr: "(" + left() + ")\nand\n" + nearest, unit: "s", decimals: new(1), width: 90},

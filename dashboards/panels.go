@@ -92,7 +92,7 @@ func ask(refID, expr, legend string, instantly bool) target {
 }
 
 // refID names the queries of a panel A, B, C, as Grafana does.
-func refID(i int) string { return string(rune('A' + i)) }
+func refID(i int) string { return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i : i+1] }
 
 type reduceOptions struct {
 	Calcs  []string `json:"calcs"`

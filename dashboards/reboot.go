@@ -33,10 +33,10 @@ func nextReboot() Dashboard {
 			{height: 6, cells: evenly(disksTable())},
 			{height: 8, cells: evenly(
 				table("What the next boot measures", "Loader and kernel that the next boot will measure, beside what this boot measured. CHANGED: that PCR will differ, and every binding on it fails once. Read off here which update did it.",
-					hostColumn("instance", ""),
+					hostColumn(""),
 					column{heading: "File", label: "path"},
 					column{heading: "PCR", label: "pcr", width: 50},
-					column{heading: "Bindings", expr: files("* 0 + on (instance, pcr) group_left () count by (instance, pcr) (attestation_luks_binding_pcr_info{" + onHost + "})"), width: 80, words: []mapping{nothing("—")}},
+					column{heading: "Bindings", expr: files("* 0 + on (instance, pcr) group_left () count by (instance, pcr) (attestation_luks_binding_pcr_info{" + onHost + "})"), width: 80, words: []mapping{nothing()}},
 					column{heading: "Same", expr: files(""), words: claim("YES", good, "CHANGED", bad), paint: background, width: 90},
 				).leastFirst("Same").empty("no boot file is read").runbooks("DiskUnlockAtRisk"),
 			)},
@@ -89,14 +89,14 @@ func disksTable() panel {
 	)
 	return table("Will it unlock?",
 		"What the next boot does with each disk. AT RISK and WON'T UNLOCK stop at the passphrase prompt; LOST has no passphrase, so don't reboot. CAN'T TELL is a binding that no measurement decides about.",
-		hostColumn("instance", overviewUID),
+		hostColumn(overviewUID),
 		column{heading: "Disk", label: "device"},
 		column{heading: "Next boot", expr: verdict, paint: background, width: 140, words: []mapping{values(
 			word(unlocks, "UNLOCKS", good), word(asks, "ASKS", plain), word(untold, "CAN'T TELL", waiting),
 			word(atRisk, "AT RISK", bad), word(fails, "WON'T UNLOCK", bad), word(lost, "LOST", worst),
 		)}},
-		column{heading: "Bindings", expr: "count by (instance, device) (attestation_luks_binding_foretellable{" + onHost + "})", width: 84, words: []mapping{nothing("—")}},
-		column{heading: "Hold now", expr: of("sum", "binding_satisfied", ""), width: 90, words: []mapping{nothing("—")}},
+		column{heading: "Bindings", expr: "count by (instance, device) (attestation_luks_binding_foretellable{" + onHost + "})", width: 84, words: []mapping{nothing()}},
+		column{heading: "Hold now", expr: of("sum", "binding_satisfied", ""), width: 90, words: []mapping{nothing()}},
 		column{heading: "TPM slots", expr: of("max", "keyslots", `,type="tpm"`), width: 90},
 		column{heading: "Other slots", expr: of("max", "keyslots", `,type="other"`), width: 100, colors: colored(worst, from(1, good)), paint: letters},
 	).worstFirst("Next boot").empty("no encrypted disk is read").runbooks("DiskUnlockWillFail", "DiskUnlockAtRisk", "DiskWithoutFallback")
@@ -117,13 +117,13 @@ func pcrDiffers(by string) string {
 // pcrTable has the PCRs that are measured before the operating system runs.
 func pcrTable() panel {
 	const bootPCRs = 8
-	columns := []column{hostColumn("instance", "")}
+	columns := []column{hostColumn("")}
 	for pcr := range bootPCRs {
 		n := strconv.Itoa(pcr)
 		columns = append(columns, column{
 			heading: n,
 			expr:    "max by (instance) (" + pcrDiffers("max by (instance, pcr)") + ` * on (pcr) group_left () label_replace(vector(1), "pcr", "` + n + `", "", ""))`,
-			words:   []mapping{values(word(0, "SAME", good), word(1, "DIFF", worst)), nothing("—")}, paint: background,
+			words:   []mapping{values(word(0, "SAME", good), word(1, "DIFF", worst)), nothing()}, paint: background,
 		})
 	}
 	return table("PCRs", "Each PCR beside the baseline and the firmware's event log. DIFF after a reboot is a change of firmware, loader or Secure Boot keys; without a reboot somebody extended the PCR.", columns...).
@@ -136,11 +136,11 @@ func startTable() panel {
 		return reduce + " by (instance) (attestation_" + metric + "{" + onHost + "})"
 	}
 	return table("TPM and boot", "Health of the TPM, and how the host was started. Where the log doesn't explain all PCRs, or the forecast says NO, the next start can't be foretold: silence above is no promise then.",
-		hostColumn("instance", ""),
+		hostColumn(""),
 		column{heading: "Self-test", expr: of("min", "tpm_self_test_passed"), words: claim("PASSED", good, "FAILED", worst), paint: background},
 		column{heading: "Lockout", expr: of("max", "tpm_locked_out"), words: claim("LOCKED", worst, "NO", good), paint: background},
-		column{heading: "Resets", expr: of("max", "tpm_resets_total"), words: []mapping{nothing("—")}},
-		column{heading: "Baseline", expr: "time() - " + of("max", "tpm_pcr_baseline_timestamp_seconds"), unit: "s", decimals: new(1), words: []mapping{nothing("—")}},
+		column{heading: "Resets", expr: of("max", "tpm_resets_total"), words: []mapping{nothing()}},
+		column{heading: "Baseline", expr: "time() - " + of("max", "tpm_pcr_baseline_timestamp_seconds"), unit: "s", decimals: new(1), words: []mapping{nothing()}},
 		column{heading: "Secure Boot", expr: of("max", "boot_secure_boot_enabled"), words: claim("ON", good, "OFF", bad), paint: background},
 		column{heading: "Log", expr: of("min", "boot_event_log_matches"), words: claim("COMPLETE", good, "PARTLY", bad), paint: background},
 		column{heading: "Forecast", expr: of("min", "boot_forecast_available"), words: claim("YES", good, "NO", waiting), paint: background},

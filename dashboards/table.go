@@ -147,10 +147,11 @@ func (p panel) sorted(desc bool, headings ...string) panel {
 	return p
 }
 
-// hostColumn shows an instance as its host, and leads to a dashboard about it.
-func hostColumn(label, uid string) column {
+// hostColumn shows an instance as its host, and leads to a dashboard about it where
+// there is a better one than this.
+func hostColumn(uid string) column {
 	c := column{
-		heading: "Host", label: label, width: 150,
+		heading: "Host", label: "instance", width: 150,
 		words: []mapping{{Type: "regex", Options: regexOptions{Pattern: withoutPort, Result: mappedText{Text: "$1"}}}},
 	}
 	if uid != "" {

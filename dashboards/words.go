@@ -18,13 +18,13 @@ func levels() []mapping {
 			word(levelOK, "OK", good), word(levelPending, "WAIT", waiting),
 			word(levelWarning, "WARN", bad), word(levelCritical, "CRIT", worst),
 		),
-		nothing("—"),
+		nothing(),
 	}
 }
 
 // claim puts 1 and 0 into words.
 func claim(yes, yesColor, no, noColor string) []mapping {
-	return []mapping{values(word(1, yes, yesColor), word(0, no, noColor)), nothing("—")}
+	return []mapping{values(word(1, yes, yesColor), word(0, no, noColor)), nothing()}
 }
 
 type numbered struct {
@@ -46,7 +46,7 @@ func values(words ...numbered) mapping {
 	return mapping{Type: "value", Options: options}
 }
 
-// nothing is what stands where there is no value.
-func nothing(text string) mapping {
-	return mapping{Type: "special", Options: specialOptions{Match: "null+nan", Result: mappedText{Text: text, Color: "transparent", Index: 99}}}
+// nothing puts a dash where there is no value.
+func nothing() mapping {
+	return mapping{Type: "special", Options: specialOptions{Match: "null+nan", Result: mappedText{Text: "—", Color: "transparent", Index: 99}}}
 }

@@ -14,7 +14,7 @@ type renewal struct {
 	chain          string // the authority that its chain is verified against
 	chainFault     string
 	unreadable     string
-	subject, maker string
+	maker          string
 }
 
 func (h host) renewals() []renewal {

@@ -108,15 +108,16 @@ func (w *Watched) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 
 // configure writes Prometheus's configuration and the faster rules.
 func (w *Watched) configure(address string) error {
-	config := fmt.Sprintf("global: {scrape_interval: %v, scrape_timeout: %v, evaluation_interval: %v}\nrule_files: [rules/*.yml]\n"+
+	var config strings.Builder
+	fmt.Fprintf(&config, "global: {scrape_interval: %v, scrape_timeout: %v, evaluation_interval: %v}\nrule_files: [rules/*.yml]\n"+
 		"scrape_configs:\n  - job_name: attestation_exporter\n    static_configs:\n", w.options.Interval, w.options.Interval, w.options.Interval)
 	for _, instance := range Hosts() {
-		config += fmt.Sprintf("      - {targets: [%q], labels: {instance: %q, __metrics_path__: %q}}\n", address, instance, "/"+instance)
+		fmt.Fprintf(&config, "      - {targets: [%q], labels: {instance: %q, __metrics_path__: %q}}\n", address, instance, "/"+instance)
 	}
 	if err := os.MkdirAll(filepath.Join(w.options.Dir, "rules"), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(w.options.Dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.options.Dir, "prometheus.yml"), []byte(config.String()), 0o600); err != nil {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(w.options.Rules, "*.rules.yml"))
