@@ -87,18 +87,22 @@ func TestPanelsSayWhatIsNeeded(t *testing.T) {
 	}
 }
 
-// TestLinksLeadSomewhere finds a link to a runbook or a dashboard that isn't there,
+// TestLinksLeadSomewhere finds a link to a page or a dashboard that isn't there,
 // and one that sets a variable that its dashboard hasn't.
 func TestLinksLeadSomewhere(t *testing.T) {
-	runbook := regexp.MustCompile(`docs/runbooks/(\w+)\.md`)
+	page := regexp.MustCompile(`"` + regexp.QuoteMeta(docsBase) + `([\w/]+\.md)"`)
 	for _, d := range All() {
 		text, err := d.JSON()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, match := range runbook.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join("..", "docs", "runbooks", match[1]+".md")); err != nil {
-				t.Errorf("%s: links to a runbook that isn't there: %v", d.title, err)
+		pages := page.FindAllStringSubmatch(string(text), -1)
+		if len(pages) == 0 {
+			t.Errorf("%s: links to no page", d.title)
+		}
+		for _, match := range pages {
+			if _, err := os.Stat(filepath.Join("..", "docs", match[1])); err != nil {
+				t.Errorf("%s: links to a page that isn't there: %v", d.title, err)
 			}
 		}
 		for _, path := range regexp.MustCompile(`"/d/([^"]*)"`).FindAllStringSubmatch(string(text), -1) {

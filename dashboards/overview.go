@@ -16,9 +16,9 @@ func overview() Dashboard {
 		rows: []row{
 			{height: 4, cells: evenly(
 				count("Critical", "Alerts that wake somebody. Begin with the first row of the alerts below, and follow its link to the runbook.",
-					firing(`severity="critical"`), worst),
+					firing(`severity="critical"`), worst).explained("All alerts", "alerts.md"),
 				count("Warnings", "Alerts to be looked at today. Each has a runbook, which the alerts below link to.",
-					firing(`severity="warning"`), bad),
+					firing(`severity="warning"`), bad).explained("All alerts", "alerts.md"),
 				count("Silent", "Exporters that don't answer. Nothing is known of such a host: see whether it is up, then whether its exporter is.",
 					`attestation:target:up{`+onHost+`} == 0`, worst).runbooks("AttestationExporterDown"),
 				stat("Attested", "Share of Keylime's agents whose last success is as fresh as it must be. Below 100 %, open Attestation and look for the oldest success.",

@@ -77,7 +77,16 @@ func (p panel) opens(uid, title string) panel {
 	return p
 }
 
-const runbookBase = "https://funlab.casa/attestation_exporter/docs/runbooks/"
+// explained links to a page of docs/.
+func (p panel) explained(title, page string) panel {
+	p.Links = append(p.Links, link{Title: title, URL: docsBase + page, TargetBlank: true})
+	return p
+}
+
+const (
+	docsBase    = "https://funlab.casa/attestation_exporter/docs/"
+	runbookBase = docsBase + "runbooks/"
+)
 
 // ask is one query; instantly, or over the dashboard's time range.
 func ask(refID, expr, legend string, instantly bool) target {

@@ -8,13 +8,13 @@ const day = 24 * time.Hour
 
 // A renewal is a certificate that is made anew once a period.
 type renewal struct {
-	kind, name     string
-	life, period   time.Duration
-	fault, on      string // the fault that stops it, and the host where
-	chain          string // the authority that its chain is verified against
-	chainFault     string
-	unreadable     string
-	maker          string
+	kind, name   string
+	life, period time.Duration
+	fault, on    string // the fault that stops it, and the host where
+	chain        string // the authority that its chain is verified against
+	chainFault   string
+	unreadable   string
+	maker        string
 }
 
 func (h host) renewals() []renewal {
