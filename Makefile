@@ -56,6 +56,32 @@ check-metrics: tools build ## promtool check metrics on the whole exposition of 
 	go run ./internal/demo metrics > .build/metrics.txt
 	promtool check metrics < .build/metrics.txt
 
+.PHONY: dashboards
+dashboards: ## Write dashboards/*.json anew from their source
+	go test ./dashboards -run TestJSON -update
+
+.PHONY: check-dashboards
+check-dashboards: tools ## Dashboards: current, every expression is answered, every link leads somewhere; `make test` does it, too
+	go test -count=1 ./dashboards
+
+.PHONY: check-dashboards-schema
+check-dashboards-schema: ## Dashboards against Grafana's published types; needs node and npm's registry
+	@mkdir -p .build/dashboards
+	cd .build/dashboards && npm install --silent --no-fund --no-audit --prefix . @grafana/schema@13.2.3 typescript@5.9
+	node .ci/dashboards-schema.mjs .build/dashboards/check.ts
+	cd .build/dashboards && npx tsc --noEmit --strict --skipLibCheck --module nodenext --moduleResolution nodenext --target es2022 check.ts
+
+# The demo's Prometheus, or one of `make fleet`.
+PROMETHEUS ?= http://127.0.0.1:9090
+
+.PHONY: dashboards-preview
+dashboards-preview: ## Draw the dashboards into .build/dashboards with the data of PROMETHEUS (the running demo); needs LAB_DIR and node
+	.ci/draw-dashboards $(LAB_DIR)/dashboard-preview $(PROMETHEUS) .build/dashboards
+
+.PHONY: fleet
+fleet: tools ## A made-up fleet with a day of its past in a Prometheus, to draw dashboards from; BROKEN='quote=40m kernel=2h'
+	go run ./internal/fleet/show $(BROKEN)
+
 .PHONY: bench
 bench: tools build ## Benchmarks, and a scrape beside node_exporter's
 	@.ci/tools node_exporter

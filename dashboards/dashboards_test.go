@@ -3,6 +3,7 @@ package dashboards
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -138,7 +139,7 @@ func TestVariablesAreDefined(t *testing.T) {
 		}
 		texts := map[string]string{}
 		for _, v := range d.variables {
-			texts["variable "+v.Name] = v.Definition
+			texts["variable "+v.Name] = fmt.Sprint(v.Query)
 		}
 		for _, p := range d.model().Panels {
 			for _, target := range p.Targets {

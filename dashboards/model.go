@@ -53,7 +53,6 @@ type variable struct {
 	Label      string         `json:"label"`
 	Type       string         `json:"type"`
 	Query      any            `json:"query"`
-	Definition string         `json:"definition,omitempty"`
 	Regex      string         `json:"regex,omitempty"`
 	Datasource *datasource    `json:"datasource,omitempty"`
 	Multi      bool           `json:"multi"`
@@ -61,7 +60,7 @@ type variable struct {
 	AllValue   string         `json:"allValue,omitempty"`
 	Refresh    int            `json:"refresh,omitempty"`
 	Sort       int            `json:"sort,omitempty"`
-	Current    map[string]any `json:"current"`
+	Current    map[string]any `json:"current,omitempty"`
 	Hide       int            `json:"hide"`
 }
 
@@ -82,7 +81,7 @@ type panel struct {
 	Description     string           `json:"description,omitempty"`
 	Datasource      *datasource      `json:"datasource,omitempty"`
 	GridPos         gridPos          `json:"gridPos"`
-	Links           []link           `json:"links,omitempty"`
+	Links           []dashboardLink  `json:"links,omitempty"`
 	Targets         []target         `json:"targets,omitempty"`
 	FieldConfig     *fieldConfig     `json:"fieldConfig,omitempty"`
 	Options         any              `json:"options,omitempty"`
@@ -99,6 +98,7 @@ type gridPos struct {
 	H int `json:"h"`
 }
 
+// A link in a cell of a table.
 type link struct {
 	Title       string `json:"title"`
 	URL         string `json:"url"`

@@ -66,20 +66,23 @@ func (p panel) empty(text string) panel {
 // runbooks links to what to do about these alerts.
 func (p panel) runbooks(alerts ...string) panel {
 	for _, alert := range alerts {
-		p.Links = append(p.Links, link{Title: "Runbook: " + alert, URL: runbookBase + alert + ".md", TargetBlank: true})
+		p = p.leads("Runbook: "+alert, runbookBase+alert+".md", true)
 	}
 	return p
 }
 
 // opens links to the dashboard that tells more, with what is chosen here.
 func (p panel) opens(uid, title string) panel {
-	p.Links = append(p.Links, link{Title: "Open " + title, URL: "/d/" + uid + "?${__url_time_range}&${__all_variables}"})
-	return p
+	return p.leads("Open "+title, "/d/"+uid+"?${__url_time_range}&${__all_variables}", false)
 }
 
 // explained links to a page of docs/.
 func (p panel) explained(title, page string) panel {
-	p.Links = append(p.Links, link{Title: title, URL: docsBase + page, TargetBlank: true})
+	return p.leads(title, docsBase+page, true)
+}
+
+func (p panel) leads(title, url string, elsewhere bool) panel {
+	p.Links = append(p.Links, dashboardLink{Title: title, Type: "link", URL: url, Icon: "external link", Tags: []string{}, TargetBlank: elsewhere})
 	return p
 }
 
@@ -117,6 +120,9 @@ type statOptions struct {
 	Orientation   string        `json:"orientation"`
 	TextMode      string        `json:"textMode"`
 	WideLayout    bool          `json:"wideLayout"`
+
+	ShowPercentChange      bool   `json:"showPercentChange"`
+	PercentChangeColorMode string `json:"percentChangeColorMode"`
 }
 
 // stat is one number.
@@ -126,6 +132,7 @@ func stat(title, description, expr string) panel {
 	p.Options = statOptions{
 		ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}},
 		ColorMode:     "value", GraphMode: "none", JustifyMode: "center", Orientation: "auto", TextMode: "value", WideLayout: true,
+		PercentChangeColorMode: "standard",
 	}
 	return p
 }

@@ -31,6 +31,7 @@ type tableOptions struct {
 	ShowHeader bool     `json:"showHeader"`
 	CellHeight string   `json:"cellHeight"`
 	SortBy     []sortBy `json:"sortBy"`
+	FrameIndex int      `json:"frameIndex"`
 }
 
 type sortBy struct {
@@ -47,6 +48,7 @@ type tableStyle struct {
 	Align       string    `json:"align"`
 	CellOptions cellStyle `json:"cellOptions"`
 	Filterable  bool      `json:"filterable"`
+	Inspect     bool      `json:"inspect"`
 	MinWidth    int       `json:"minWidth"`
 }
 

@@ -22,7 +22,7 @@ const ofHost = `instance=~"\\[?${host}\\]?(:[0-9]+)?"`
 const withoutPort = `^\[?(.+?)\]?(?::\d+)?$`
 
 func datasourceChoice() variable {
-	return variable{Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Current: map[string]any{}}
+	return variable{Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus"}
 }
 
 func jobChoice() variable {
@@ -48,7 +48,7 @@ func choice(name, label, query string) variable {
 	const onTimeRangeChange, alphabetical = 2, 1
 	return variable{
 		Name: name, Label: label, Type: "query", Datasource: prometheus(),
-		Query: variableQuery{Query: query, RefID: name}, Definition: query,
+		Query: variableQuery{Query: query, RefID: name},
 		Multi: true, IncludeAll: true, AllValue: anything, Refresh: onTimeRangeChange, Sort: alphabetical,
 		Current: map[string]any{"text": []string{"All"}, "value": []string{"$__all"}},
 	}
