@@ -15,7 +15,7 @@ func overview() Dashboard {
 		variables:   []variable{datasourceChoice(), jobChoice(), hostChoice(), bundleChoice()},
 		rows: []row{
 			{height: 4, cells: evenly(
-				count("Critical", "Alerts that wake somebody. Begin with the first row of the alerts below, and follow its link to the runbook.",
+				count("Critical", "Alerts that wake somebody, those included that Alertmanager keeps back because of a worse one. Begin with the first row of the alerts below, and follow its link to the runbook.",
 					firing(`severity="critical"`), worst).explained("All alerts", "alerts.md"),
 				count("Warnings", "Alerts to be looked at today. Each has a runbook, which the alerts below link to.",
 					firing(`severity="warning"`), bad).explained("All alerts", "alerts.md"),
@@ -103,7 +103,7 @@ func firing(selector string) string {
 func alertsTable() panel {
 	// An alert says what it is about in one or two of these.
 	named := func(expr string) string {
-		return `max by (alertname, severity, host, what) (label_join(label_replace(label_replace(` + expr + `, "pcr", "PCR $1", "pcr", "(.+)"), "collector", "collector $1", "collector", "(.+)"),
+		return `max by (alertname, severity, host, what) (label_join(label_replace(label_replace(label_replace(` + expr + `, "pcr", "PCR $1", "pcr", "(.+)"), "collector", "collector $1", "collector", "(.+)"), "verifier", "", "agent", ".+"),
 "what", " ", "pcr", "kind", "name", "device", "bundle", "timer", "collector", "plugin", "agent", "verifier"))`
 	}
 	severity := either(
