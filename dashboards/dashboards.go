@@ -23,7 +23,7 @@ type Dashboard struct {
 
 // All returns the dashboards, in the order in which a person on call opens them.
 func All() []Dashboard {
-	return []Dashboard{overview(), certificates(), attestation(), nextReboot(), exporter()}
+	return []Dashboard{overview(), certificates(), agents(), nextReboot(), exporter()}
 }
 
 // File is the name of the dashboard's file.

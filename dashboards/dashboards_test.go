@@ -128,9 +128,9 @@ func checkAddress(t *testing.T, where, address string) {
 	}
 }
 
-// TestVariablesAreDefined finds an expression, or a variable's own query, with a
-// variable that its dashboard hasn't.
-func TestVariablesAreDefined(t *testing.T) {
+// TestVariables finds an expression, or a variable's own query, with a variable that
+// its dashboard hasn't, and a variable that changes nothing.
+func TestVariables(t *testing.T) {
 	used := regexp.MustCompile(`\$\{?(\w+)`)
 	for _, d := range All() {
 		known := []string{"__rate_interval", "__range"}
@@ -146,12 +146,20 @@ func TestVariablesAreDefined(t *testing.T) {
 				texts[p.Title+" "+target.RefID] = target.Expr
 			}
 		}
+		needed := map[string]bool{"datasource": true}
 		for where, text := range texts {
 			for _, match := range used.FindAllStringSubmatch(text, -1) {
+				name := match[1]
+				needed[name] = true
 				// A digit is a group of label_replace's regular expression.
-				if name := match[1]; !slices.Contains(known, name) && !regexp.MustCompile(`^\d`).MatchString(name) {
+				if !slices.Contains(known, name) && !regexp.MustCompile(`^\d`).MatchString(name) {
 					t.Errorf("%s: %s: got the variable %s, want one of %v", d.title, where, name, known)
 				}
+			}
+		}
+		for _, v := range d.variables {
+			if !needed[v.Name] {
+				t.Errorf("%s: the variable %s is used nowhere", d.title, v.Name)
 			}
 		}
 	}

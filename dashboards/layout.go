@@ -3,10 +3,8 @@ package dashboards
 // Grafana divides a dashboard's width into 24 columns.
 const gridWidth = 24
 
-// A row holds panels side by side, of one height. Its title, if it has one, stands
-// above it as a row of Grafana's own, which can be folded.
+// A row holds panels side by side, of one height.
 type row struct {
-	title  string
 	height int
 	cells  []cell
 }
@@ -29,19 +27,13 @@ func evenly(panels ...panel) []cell {
 // arranged puts the panels of the rows into the grid and numbers them.
 func arranged(rows []row) []panel {
 	var panels []panel
-	add := func(p panel, at gridPos) {
-		p.ID, p.GridPos = len(panels)+1, at
-		panels = append(panels, p)
-	}
 	y := 0
 	for _, r := range rows {
-		if r.title != "" {
-			add(panel{Type: "row", Title: r.title, Collapsed: new(bool)}, gridPos{Y: y, W: gridWidth, H: 1})
-			y++
-		}
 		x := 0
 		for _, c := range r.cells {
-			add(c.panel, gridPos{X: x, Y: y, W: c.width, H: r.height})
+			p := c.panel
+			p.ID, p.GridPos = len(panels)+1, gridPos{X: x, Y: y, W: c.width, H: r.height}
+			panels = append(panels, p)
 			x += c.width
 		}
 		y += r.height

@@ -86,9 +86,6 @@ type panel struct {
 	FieldConfig     *fieldConfig     `json:"fieldConfig,omitempty"`
 	Options         any              `json:"options,omitempty"`
 	Transformations []transformation `json:"transformations,omitempty"`
-	// Collapsed and Panels are a row's: its panels follow it in the dashboard.
-	Collapsed *bool   `json:"collapsed,omitempty"`
-	Panels    []panel `json:"panels,omitempty"`
 }
 
 type gridPos struct {

@@ -12,7 +12,7 @@ func overview() Dashboard {
 	return Dashboard{
 		uid: overviewUID, title: "Attestation / Tower overview", from: "now-6h",
 		description: "Every host as a row, every layer of its chain of trust as a column, worst first.",
-		variables:   []variable{datasourceChoice(), jobChoice(), hostChoice(), bundleChoice()},
+		variables:   []variable{datasourceChoice(), jobChoice(), hostChoice()},
 		rows: []row{
 			{height: 4, cells: evenly(
 				count("Critical", "Alerts that wake somebody, those included that Alertmanager keeps back because of a worse one. Begin with the first row of the alerts below, and follow its link to the runbook.",
@@ -21,13 +21,13 @@ func overview() Dashboard {
 					firing(`severity="warning"`), bad).explained("All alerts", "alerts.md"),
 				count("Silent", "Exporters that don't answer. Nothing is known of such a host: see whether it is up, then whether its exporter is.",
 					`attestation:target:up{`+onHost+`} == 0`, worst).runbooks("AttestationExporterDown"),
-				stat("Attested", "Share of Keylime's agents whose last success is as fresh as it must be. Below 100 %, open Attestation and look for the oldest success.",
+				stat("Attested", "Share of Keylime's agents whose last success is as fresh as it must be. Below 100 %, open Agents and look for the oldest success.",
 					"(count("+inTime+") or vector(0)) / count(agent:attestation_keylime_agent:known)").
 					unit("percentunit", 0).scale(worst, from(1, good)).empty("no agents").
-					opens(attestationUID, "Attestation").runbooks("KeylimeAttestationStale", "KeylimeNobodyAttested"),
+					opens(agentsUID, "Agents").runbooks("KeylimeAttestationStale", "KeylimeNobodyAttested"),
 				stat("Rate", "Successful attestations of all agents. It is about the number of agents divided by the quote interval; 0 with agents there means that nobody is watched.",
 					attestationRate("")+" or vector(0)").unit("suffix: /s", 1).scale(plain).
-					opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested"),
+					opens(agentsUID, "Agents").runbooks("KeylimeNobodyAttested"),
 				stat("Life left", "The smallest share of life left of all that expires. Which thing it is stands in Nearest ends; a healthy renewal comes at half of the life.",
 					"min("+renewedLifeLeft+")").unit("percentunit", 0).scale(worst, from(0.001, plain)).empty("nothing expires").
 					opens(certificatesUID, "Certificates"),
@@ -47,7 +47,7 @@ func overview() Dashboard {
 			{height: 7, cells: evenly(
 				overTime("Attestations", "Successful attestations by verifier. A fall to 0 while agents are there means that this verifier attests nobody, whatever its verdicts say.",
 					line{expr: attestationRate("verifier"), legend: "{{verifier}}"},
-				).unit("suffix: /s").empty("no verifier").opens(attestationUID, "Attestation").runbooks("KeylimeNobodyAttested"),
+				).unit("suffix: /s").empty("no verifier").opens(agentsUID, "Agents").runbooks("KeylimeNobodyAttested"),
 			)},
 		},
 	}
@@ -63,8 +63,8 @@ func layers() []layer {
 		{"TPM", "tpm", nextRebootUID},
 		{"Boot", "boot", nextRebootUID},
 		{"Disk", "disk", nextRebootUID},
-		{"Keylime", "keylime", attestationUID},
-		{"SPIRE", "spire", attestationUID},
+		{"Keylime", "keylime", agentsUID},
+		{"SPIRE", "spire", agentsUID},
 		{"Bundle", "trust-bundle", certificatesUID},
 		{"Certs", "certificate", certificatesUID},
 		{"Timers", "timer", certificatesUID},

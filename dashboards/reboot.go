@@ -22,7 +22,7 @@ func nextReboot() Dashboard {
 				count("No way in", "Disks of the two kinds beside that no passphrase opens, either. Do not reboot: add a passphrase while the disk is open.",
 					withoutFallback(), worst).runbooks("DiskWithoutFallback"),
 				count("PCR diffs", "PCRs that got another value while the host was running, or aren't what the baseline says. What is bound to them fails at its next use.",
-					pcrDiffers("max by (instance, pcr)")+" == 1", worst).runbooks("TPMPCRChangedWhileRunning", "TPMPCRMismatch"),
+					pcrDiffers(anything)+" == 1", worst).runbooks("TPMPCRChangedWhileRunning", "TPMPCRMismatch"),
 				count("Bad TPM", "TPMs that can't be read, are locked out or failed their self-test. A reboot now may stop at the passphrase prompt.",
 					either(`attestation_scrape_collector_success{`+onHost+`,collector="tpm"} == 0`, "attestation_tpm_locked_out{"+onHost+"} == 1", "attestation_tpm_self_test_passed{"+onHost+"} == 0"), worst).
 					runbooks("TPMUnavailable", "TPMLockedOut", "TPMSelfTestFailed"),
@@ -106,11 +106,15 @@ func files(more string) string {
 	return "min by (instance, path, pcr) (attestation_boot_file_matches_measured{" + onHost + "}) " + more
 }
 
-// pcrDiffers is 1 for a PCR that isn't what baseline or event log say.
-func pcrDiffers(by string) string {
-	return by + " ((" + either(
-		`label_replace(attestation_tpm_pcr_matches_baseline{`+onHost+`}, "beside", "baseline", "", "")`,
-		`label_replace(attestation_boot_event_log_matches{`+onHost+`}, "beside", "log", "", "")`,
+// pcrDiffers is 1 for a PCR that isn't what baseline or event log say, by instance and
+// pcr.
+func pcrDiffers(pcrs string) string {
+	beside := func(what, metric string) string {
+		return fmt.Sprintf(`label_replace(%s{%s,pcr=~"%s"}, "beside", "%s", "", "")`, metric, onHost, pcrs, what)
+	}
+	return "max by (instance, pcr) ((" + either(
+		beside("baseline", "attestation_tpm_pcr_matches_baseline"),
+		beside("log", "attestation_boot_event_log_matches"),
 	) + ") == bool 0)"
 }
 
@@ -122,7 +126,7 @@ func pcrTable() panel {
 		n := strconv.Itoa(pcr)
 		columns = append(columns, column{
 			heading: n,
-			expr:    "max by (instance) (" + pcrDiffers("max by (instance, pcr)") + ` * on (pcr) group_left () label_replace(vector(1), "pcr", "` + n + `", "", ""))`,
+			expr:    "max by (instance) (" + pcrDiffers(n) + ")",
 			words:   []mapping{values(word(0, "SAME", good), word(1, "DIFF", worst)), nothing()}, paint: background,
 		})
 	}

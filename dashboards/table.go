@@ -15,7 +15,6 @@ type column struct {
 	colors   *thresholds
 	paint    paint
 	link     link
-	min, max *float64
 }
 
 // paint is how a cell shows its colour.
@@ -110,12 +109,6 @@ func (c column) properties() []property {
 	}
 	if c.colors != nil {
 		add("thresholds", *c.colors)
-	}
-	if c.min != nil {
-		add("min", *c.min)
-	}
-	if c.max != nil {
-		add("max", *c.max)
 	}
 	switch c.paint {
 	case background:

@@ -1,18 +1,18 @@
 package dashboards
 
-const attestationUID = "attestation-agents"
+const agentsUID = "attestation-agents"
 
-// attestation answers: whom does Keylime not believe, whom does it no longer ask, and
+// agents answers: whom does Keylime not believe, whom does it no longer ask, and
 // does SPIRE trust them all the same?
-func attestation() Dashboard {
+func agents() Dashboard {
 	return Dashboard{
-		uid: attestationUID, title: "Attestation / Agents", from: "now-6h",
+		uid: agentsUID, title: "Attestation / Agents", from: "now-6h",
 		description: "Keylime's agents as the verifier judges them, and SPIRE's as its server trusts them.",
 		variables:   []variable{datasourceChoice(), jobChoice(), hostChoice(), agentChoice()},
 		rows: []row{
 			{height: 4, cells: evenly(
 				count("Refused", "Agents whose evidence Keylime refuses: firmware, boot or files aren't what the policy allows, or the policy is wrong. Treat the host as changed until you know better.",
-					chosen("agent:attestation_keylime_agent:refused"), worst).runbooks("KeylimeIntegrityFailure"),
+					refused(), worst).runbooks("KeylimeIntegrityFailure"),
 				count("Given up", "Agents that the verifier no longer asks, because they didn't answer several times. It never tries again: add the agent anew.",
 					chosen("agent:attestation_keylime_agent:state == 7"), worst).runbooks("KeylimeAgentGivenUp"),
 				count("Stopped", "Agents whose attestation somebody or some script stopped. Nobody watches their hosts.",
@@ -90,6 +90,13 @@ func chosen(expr string) string {
 	return "((" + expr + `) and on (agent) instance_agent:attestation_keylime_agent:known{agent=~"$agent",` + ofHost + "})"
 }
 
+// refused is the agents that KeylimeIntegrityFailure is about: each until it is seen
+// in another state.
+func refused() string {
+	const seen = "instance_agent:attestation_keylime_agent_refused:last_seen"
+	return "(" + seen + `{agent=~"$agent",` + ofHost + "}\nunless on (agent)\n" + seen + " < on (agent) group_left () agent:attestation_keylime_agent_accepted:last_seen)"
+}
+
 // trustedAllTheSame joins the two systems by the agent's id.
 func trustedAllTheSame() string {
 	return `label_replace(instance_spiffe_id:attestation_spire_server_agent_svid:not_after >= time(), "agent", "$1", "keylime_agent", "(.+)")
@@ -107,10 +114,9 @@ func agentStates() mapping {
 }
 
 func agentsTable() panel {
-	const byAgent = "max by (agent) ("
-	host := `max by (agent, instance) (` + chosen("instance_agent:attestation_keylime_agent:known") + ")"
+	// What is known by agent, in rows that have the host, too.
 	on := func(expr string) string {
-		return "(" + host + ") * 0 + on (agent) group_left () " + byAgent + expr + ")"
+		return "max by (agent, instance) (" + chosen("instance_agent:attestation_keylime_agent:known") + ") * 0\n+ on (agent) group_left ()\nmax by (agent) (" + expr + ")"
 	}
 	return table("Agents",
 		"Worst state first. OK is Keylime's Get Quote, which an agent that hangs has, too: look at the age of the last success beside it. REFUSED wants an investigation, GIVEN UP a look at the host, STOPPED a word with whoever stopped it.",
@@ -124,6 +130,6 @@ func agentsTable() panel {
 		column{heading: "SPIRE", expr: on(`label_replace(clamp_max(max by (keylime_agent) (spiffe_id:attestation_spire_server_agent_svid:not_after >= time()), 1), "agent", "$1", "keylime_agent", "(.+)")
 + on (agent)
 (max by (agent) (agent:attestation_keylime_agent:state) == bool 9 or max by (agent) (agent:attestation_keylime_agent:state) == bool 10)`),
-			words: []mapping{values(word(1, "TRUSTS", plain), word(2, "TRUSTS", worst)), nothing()}, paint: letters, width: 76},
+			words: []mapping{values(word(1, "TRUSTS", plain), word(2, "BAN IT", worst)), nothing()}, paint: letters, width: 76},
 	).worstFirst("State", "Success").empty("no agent").runbooks("KeylimeIntegrityFailure", "KeylimeAttestationStale", "KeylimeAgentGivenUp", "SPIRETrustsFailedAgent")
 }
