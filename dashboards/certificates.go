@@ -30,9 +30,9 @@ func certificates() Dashboard {
 					runbooks("CertificateUnreadable", "TrustBundleUnreadable"),
 				count("No bundle", "Copies of the trust bundle without a valid authority: a SPIRE agent that restarts there can't bootstrap. Don't reboot the host before the copy is renewed.",
 					`attestation_trust_bundle_authorities{`+onHost+`,bundle=~"$bundle",state="valid"} == 0`, worst).runbooks("TrustBundleUnreadable"),
-				count("Bad timer", "Timers that are stopped, not loaded, or whose service failed at its last run. They are in the table of timers.",
+				count("Bad timer", "Timers that are stopped, not loaded or late, or whose service failed at its last run. They are in the table of timers.",
 					timerTrouble(), bad).
-					runbooks("TimerNotRunning", "TimerServiceFailed"),
+					runbooks("TimerNotRunning", "TimerOverdue", "TimerServiceFailed"),
 			)},
 			{height: 10, cells: evenly(
 				table("What ends", "Sorted by the share of life that is left. Limits are the lesser of a time (7 and 3 days) and a share of the life, as the rules have them; the bundle's shares are half as large. What is WARN or CRIT wasn't renewed in time.",
@@ -87,12 +87,22 @@ func certificates() Dashboard {
 	}
 }
 
-// timerTrouble is the timers that don't run, or whose service failed.
+// ofTimers is a metric of each timer.
+func ofTimers(reduce, metric string) string {
+	return reduce + " by (instance, timer) (attestation_timer_" + metric + "{" + onHost + "})"
+}
+
+// overdue is how long after its next trigger, its delay granted, a timer hasn't fired.
+func overdue() string {
+	return "(time() - " + ofTimers("max", "next_trigger_timestamp_seconds") + " - " + ofTimers("max", "delay_max_seconds") + ")"
+}
+
+// timerTrouble is the timers that don't run, are late, or whose service failed.
 func timerTrouble() string {
-	failing := func(metric string) string {
-		return "min by (instance, timer) (attestation_timer_" + metric + "{" + onHost + "}) == 0"
-	}
-	return either(failing("loaded"), failing("active"), failing("service_result_success"))
+	return either(
+		ofTimers("min", "loaded")+" == 0", ofTimers("min", "active")+" == 0", ofTimers("min", "service_result_success")+" == 0",
+		overdue()+" > scalar("+parameter("timer_overdue_seconds")+")",
+	)
 }
 
 func bundlesTable() panel {
@@ -120,17 +130,13 @@ func bundlesTable() panel {
 }
 
 func timersTable() panel {
-	of := func(reduce, metric string) string {
-		return reduce + " by (instance, timer) (attestation_timer_" + metric + "{" + onHost + "})"
-	}
-	overdue := fmt.Sprintf("(time() - %s - %s > bool scalar(%s)) * %d", of("max", "next_trigger_timestamp_seconds"), of("max", "delay_max_seconds"), parameter("timer_overdue_seconds"), levelWarning)
 	return table("Timers", "What renews everything above. A timer that is STOPPED or LATE renews nothing; where the last run FAILED, read the journal of its service.",
 		hostColumn(overviewUID),
 		column{heading: "Timer", label: "timer"},
-		column{heading: "Running", expr: either(of("min", "loaded")+" == 0", of("min", "active")), words: claim("YES", good, "STOPPED", bad), paint: background, width: 90},
-		column{heading: "On time", expr: overdue, words: []mapping{values(word(0, "YES", good), word(levelWarning, "LATE", bad)), nothing()}, paint: background, width: 84},
-		column{heading: "Last run", expr: of("min", "service_result_success"), words: claim("OK", good, "FAILED", bad), paint: background, width: 84},
-		column{heading: "Ran", expr: "time() - " + of("max", "last_trigger_timestamp_seconds"), unit: "s", decimals: new(0), width: 90, words: []mapping{nothing()}},
-		column{heading: "Runs in", expr: of("max", "next_trigger_timestamp_seconds") + " - time()", unit: "s", decimals: new(0), width: 90, words: []mapping{nothing()}},
+		column{heading: "Running", expr: either(ofTimers("min", "loaded")+" == 0", ofTimers("min", "active")), words: claim("YES", good, "STOPPED", bad), paint: background, width: 90},
+		column{heading: "On time", expr: overdue() + " <= bool scalar(" + parameter("timer_overdue_seconds") + ")", words: claim("YES", good, "LATE", bad), paint: background, width: 84},
+		column{heading: "Last run", expr: ofTimers("min", "service_result_success"), words: claim("OK", good, "FAILED", bad), paint: background, width: 84},
+		column{heading: "Ran", expr: "time() - " + ofTimers("max", "last_trigger_timestamp_seconds"), unit: "s", decimals: new(0), width: 90, words: []mapping{nothing()}},
+		column{heading: "Runs in", expr: ofTimers("max", "next_trigger_timestamp_seconds") + " - time()", unit: "s", decimals: new(0), width: 90, words: []mapping{nothing()}},
 	).leastFirst("Running", "Last run").empty("no timer is watched").runbooks("TimerNotRunning", "TimerOverdue", "TimerServiceFailed", "TimerServiceStuck")
 }

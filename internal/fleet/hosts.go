@@ -69,9 +69,8 @@ func (f Fleet) collectors(p *page, h host, at time.Time) {
 	if h.number == 0 && f.broken("spire-server", at) {
 		failing["spire-server"] = "unreachable"
 	}
-	seed := h.number
 	for collector, took := range seconds {
-		seed += len(collector)
+		seed := h.number + len(collector)
 		_, fails := failing[collector]
 		p.claim("attestation_scrape_collector_success", !fails, "collector", collector)
 		p.add("attestation_scrape_collector_duration_seconds", took*(1+0.25*wave(at, 37*time.Minute, seed)), "collector", collector)

@@ -121,8 +121,11 @@ func (w *Watched) configure(address string) error {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(w.options.Rules, "*.rules.yml"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no rules in %s: %w", w.options.Rules, err)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no rules in %s", w.options.Rules)
 	}
 	for _, file := range files {
 		content, err := os.ReadFile(file)
