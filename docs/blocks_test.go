@@ -41,10 +41,24 @@ func load(t *testing.T, text string) error {
 		return check(t, "amtool", text, "check-config")
 	case has(top, "tls_server_config", "basic_auth_users"):
 		return strict(text, &web.Config{})
+	case has(top, "providers"):
+		return strict(text, &dashboardProviders{})
 	case has(top, "tls_config"):
 		return strict(text, &config.HTTPClientConfig{})
 	}
 	return errors.New("nobody is known to read this; say in load() who does")
+}
+
+// dashboardProviders is the part of a Grafana provisioning file that is shown.
+type dashboardProviders struct {
+	APIVersion int `yaml:"apiVersion"`
+	Providers  []struct {
+		Name           string
+		Folder         string
+		Type           string
+		AllowUIUpdates bool `yaml:"allowUiUpdates"`
+		Options        struct{ Path string }
+	}
 }
 
 func has(top map[string]any, keys ...string) bool {
