@@ -51,7 +51,7 @@ func (f Fleet) describe(p *page, h host, at time.Time) {
 func (f Fleet) collectors(p *page, h host, at time.Time) {
 	seconds := map[string]float64{
 		"tpm": 0.031, "boot": 0.0021, "luks": 0.0012, "certificate": 0.0018, "trust-bundle": 0.0006, "timer": 0.0032,
-		"keylime-agent": 0.0041, "spire-agent": 0.0024, "spire-plugins": 0.0009,
+		"keylime-agent": 0.0041, "spire-agent": 0.0024, "spire-plugins": 0.0009, "reader": 0.0004,
 	}
 	if h.number == 0 {
 		seconds["keylime-verifier"], seconds["keylime-registrar"], seconds["spire-server"] = 0.012, 0.0056, 0.0064
