@@ -23,7 +23,7 @@ func timerAt(clock string) time.Time {
 func timerHealthy() []systemd.Timer {
 	went := true
 	delay := 61 * time.Minute
-	active := systemd.Timer{LoadState: "loaded", ActiveState: "active", SubState: "waiting", UnitFileState: "enabled"}
+	active := systemd.Timer{LoadState: "loaded", ActiveState: "active", SubState: "waiting"}
 	idle := systemd.Service{LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Result: "success"}
 
 	ran, ranService := active, idle
@@ -53,7 +53,7 @@ func timerUnwell() []systemd.Timer {
 			Name: "failing.service", LoadState: "loaded", ActiveState: "failed", SubState: "failed", Result: "exit-code",
 			LastStart: timerAt("06:00:01"), LastExit: timerAt("06:00:02"), Success: &failed,
 		}},
-		{Name: "masked.timer", LoadState: "masked", ActiveState: "inactive", SubState: "dead", UnitFileState: "masked"},
+		{Name: "masked.timer", LoadState: "masked", ActiveState: "inactive", SubState: "dead"},
 		{Name: "missing.timer", LoadState: "not-found", ActiveState: "inactive", SubState: "dead"},
 		{Name: "no-service.timer", LoadState: "loaded", ActiveState: "inactive", SubState: "dead", Service: &systemd.Service{
 			Name: "no-service.service", LoadState: "not-found", ActiveState: "inactive", SubState: "dead", Result: "success",

@@ -57,8 +57,7 @@ func compareTimer(t *testing.T, timer Timer) {
 	t.Helper()
 	want := show(t, timer.Name)
 	got := map[string]string{
-		"LoadState": timer.LoadState, "ActiveState": timer.ActiveState,
-		"SubState": timer.SubState, "UnitFileState": timer.UnitFileState,
+		"LoadState": timer.LoadState, "ActiveState": timer.ActiveState, "SubState": timer.SubState,
 	}
 	for property, value := range got {
 		if value != want[property] {

@@ -42,8 +42,8 @@ func FuzzDecode(f *testing.F) {
 		timer, err := decodeTimer("fuzzed.timer", values, clock)
 		if err == nil {
 			if service, err := decodeService("fuzzed.service", values); err == nil {
-				service, _ = recall(service, finishedRun{})
-				timer.Service = &service
+				service = recall(service, knownService{})
+				timer.Service = &service.Service
 			}
 			fit(t, timer.Timer)
 		}
@@ -65,7 +65,7 @@ func whatIsRead(f *testing.F, file string) []byte {
 	if err := json.Unmarshal(content, &answer); err != nil {
 		f.Fatal(err)
 	}
-	read := regexp.MustCompile(`^(LoadState|ActiveState|SubState|UnitFileState|Transient|Unit|Result|.*USec.*|ExecMain.*Timestamp|Inactive.*Timestamp)$`)
+	read := regexp.MustCompile(`^(LoadState|ActiveState|SubState|Transient|Unit|Result|.*USec.*|ExecMain.*Timestamp|Inactive.*Timestamp|StateChangeTimestampMonotonic)$`)
 	maps.DeleteFunc(answer.Data[0], func(name string, _ json.RawMessage) bool {
 		return !read.MatchString(name) || strings.Contains(name, "Timeout")
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -13,22 +14,34 @@ import (
 const filesEvery = 5 * time.Minute
 
 // anyTimer is systemd's pattern for timers, which are told apart here.
-func anyTimer() []string { return []string{"*.timer"} }
+const anyTimer = "*.timer"
 
-// loadedTimers lists the timers to keep that systemd holds in memory: those that
-// run, and those that something refers to.
-func (c *connection) loadedTimers(ctx context.Context, keep func(string) bool) ([]string, error) {
-	units, err := c.ListUnitsByPatternsContext(ctx, []string{}, anyTimer())
+// states are what the list of units tells of each.
+type states struct{ load, active, sub string }
+
+// addTo completes the properties of the interface Timer. A timer that was seen
+// before is none of those that go when their work is done.
+func (s states) addTo(values map[string]any) {
+	values["LoadState"], values["ActiveState"], values["SubState"] = s.load, s.active, s.sub
+	values["Transient"] = false
+}
+
+// loaded lists the timers that systemd holds in memory, those that run and those
+// that something refers to, and the services that are known.
+func (c *connection) loaded(ctx context.Context, known map[string]knownService) (map[string]states, error) {
+	patterns := []string{anyTimer}
+	for _, service := range known {
+		patterns = append(patterns, strings.ReplaceAll(service.Name, `\`, `\\`))
+	}
+	units, err := c.ListUnitsByPatternsContext(ctx, []string{}, patterns)
 	if err != nil {
 		return nil, fmt.Errorf("list the loaded timers: %w", cause(ctx, err))
 	}
-	var names []string
+	listed := make(map[string]states, len(units))
 	for _, unit := range units {
-		if keep(unit.Name) {
-			names = append(names, unit.Name)
-		}
+		listed[unit.Name] = states{unit.LoadState, unit.ActiveState, unit.SubState}
 	}
-	return names, nil
+	return listed, nil
 }
 
 // A fileListing knows the timers that have a unit file. Only this finds a timer
@@ -46,7 +59,7 @@ func (l *fileListing) renew(ctx context.Context, conn *connection, keep func(str
 	if now.Before(l.until) {
 		return nil
 	}
-	files, err := conn.ListUnitFilesByPatternsContext(ctx, []string{}, anyTimer())
+	files, err := conn.ListUnitFilesByPatternsContext(ctx, []string{}, []string{anyTimer})
 	if err != nil {
 		return fmt.Errorf("list the unit files: %w", cause(ctx, err))
 	}

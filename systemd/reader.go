@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
-	"time"
-
-	"funlab.casa/attestation_exporter/failure"
 )
 
 // DefaultInclude matches the timers that keep a chain of trust alive in the
@@ -17,7 +13,8 @@ import (
 const DefaultInclude = `(cert-monitor|spire-trust-bundle-update|check-keylime-certs|renew-keylime-certs|` +
 	`keylime-cert-renewal|keylime-gc|keylime-agent-recovery)\.timer`
 
-// maxTimers bounds how many timers one reading asks for, at two calls each.
+// maxTimers bounds how many timers one reading asks for, at two calls each once
+// they are known.
 const maxTimers = 512
 
 // booted is the folder that exists where systemd is the service manager.
@@ -45,8 +42,8 @@ type Options struct {
 }
 
 // A Reader reads timers and keeps its connection between readings. Of the timers
-// it remembers only which there were, and how the last finished run of a service
-// ended for as long as the next one lasts.
+// it remembers which there were, and of each service what it said when it last
+// changed its state.
 type Reader struct {
 	address  string
 	booted   string
@@ -58,7 +55,7 @@ type Reader struct {
 	conn     *connection
 	files    fileListing
 	seen     map[string]bool
-	finished map[string]finishedRun
+	services map[string]knownService // by timer
 }
 
 // New makes a Reader, or says which of the options is wrong. It opens nothing.
@@ -90,7 +87,7 @@ func New(o Options) (*Reader, error) {
 		expected: slices.Clone(o.Expected),
 		turn:     make(chan struct{}, 1),
 		seen:     map[string]bool{},
-		finished: map[string]finishedRun{},
+		services: map[string]knownService{},
 	}, nil
 }
 
@@ -151,103 +148,4 @@ func (r *Reader) disconnect() {
 		r.conn.close()
 		r.conn = nil
 	}
-}
-
-func (r *Reader) read(ctx context.Context, conn *connection) (Reading, error) {
-	now, err := readClock()
-	if err != nil {
-		return Reading{}, err
-	}
-	// Once the connection is lost, every further call would say so again.
-	lost := func(err error) bool {
-		return err != nil && (ctx.Err() != nil || !conn.Connected())
-	}
-	var reading Reading
-	names, err := r.names(ctx, conn)
-	errs := []error{err}
-	maps.DeleteFunc(r.finished, func(name string, _ finishedRun) bool { return !slices.Contains(names, name) })
-	for _, name := range names {
-		if lost(err) {
-			break
-		}
-		var timer *Timer
-		timer, err = r.timer(ctx, conn, name, now)
-		errs = append(errs, err)
-		if timer != nil {
-			reading.Timers = append(reading.Timers, *timer)
-		}
-	}
-	return reading, errors.Join(errs...)
-}
-
-// names returns the timers to read, sorted: those loaded now, those with a unit
-// file, those that were seen earlier, and those expected. Beyond maxTimers it
-// leaves out some that nobody expects, and returns an error beside the others.
-func (r *Reader) names(ctx context.Context, conn *connection) ([]string, error) {
-	listed, err := conn.loadedTimers(ctx, r.included)
-	if err == nil {
-		err = r.files.renew(ctx, conn, r.included, time.Now())
-	}
-	chosen := maps.Clone(r.seen)
-	for _, name := range slices.Concat(listed, r.files.names) {
-		chosen[name] = true
-	}
-	for _, name := range r.expected {
-		delete(chosen, name)
-	}
-	names := slices.Sorted(maps.Keys(chosen))
-	if room := maxTimers - len(r.expected); len(names) > room {
-		err = errors.Join(err, failure.Errorf(failure.Malformed,
-			"%d timers match, and no more than %d are read", len(names)+len(r.expected), maxTimers))
-		names = names[:room]
-	}
-	names = append(names, r.expected...)
-	slices.Sort(names)
-	return slices.Compact(names), err
-}
-
-// included tells whether a listed unit is one of the timers to read.
-func (r *Reader) included(name string) bool {
-	return r.include.MatchString(name) && validateName(name, "timer") == nil
-}
-
-// timer reads one timer and its service. It returns no timer where it couldn't be
-// read, and where it was only a possibility that turned out not to exist.
-func (r *Reader) timer(ctx context.Context, conn *connection, name string, now Clock) (*Timer, error) {
-	values, err := conn.GetAllPropertiesContext(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("timer %s: %w", name, cause(ctx, err))
-	}
-	timer, err := decodeTimer(name, values, now)
-	if err != nil {
-		return nil, err
-	}
-	if timer.LoadState == "not-found" {
-		if !r.seen[name] && !slices.Contains(r.expected, name) {
-			return nil, nil
-		}
-		return &timer.Timer, nil
-	}
-	if !timer.transient && len(r.seen) < maxTimers {
-		r.seen[name] = true
-	}
-	if startsService := validateName(timer.starts, "service") == nil; !startsService {
-		return &timer.Timer, nil
-	}
-	timer.Service, err = r.service(ctx, conn, name, timer.starts)
-	return &timer.Timer, err
-}
-
-// service reads the service that a timer starts.
-func (r *Reader) service(ctx context.Context, conn *connection, timer, name string) (*Service, error) {
-	values, err := conn.GetAllPropertiesContext(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("service %s: %w", name, cause(ctx, err))
-	}
-	service, err := decodeService(name, values)
-	if err != nil {
-		return nil, err
-	}
-	service, r.finished[timer] = recall(service, r.finished[timer])
-	return &service, nil
 }

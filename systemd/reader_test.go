@@ -240,14 +240,14 @@ func TestReadSendsTheRest(t *testing.T) {
 			for _, name := range []string{"a.timer", "b.timer", "c.timer"} {
 				b.Set(waitingTimer(name), serviceOf(name))
 			}
-			r := newReader(t, Options{Address: b.Address(), Include: ".*", Expected: []string{"a.timer", "b.timer", "c.timer"}})
-			if got := summary(mustRead(t, r)); got != "a= b= c=" {
+			options := Options{Address: b.Address(), Include: ".*", Expected: []string{"a.timer", "b.timer", "c.timer"}}
+			if got := summary(mustRead(t, newReader(t, options))); got != "a= b= c=" {
 				t.Fatalf("before: got %q", got)
 			}
 			if err := b.Override(tt.unit, tt.iface, tt.property, tt.value); err != nil {
 				t.Fatal(err)
 			}
-			reading, err := read(t, r, soon)
+			reading, err := read(t, newReader(t, options), soon)
 			if got := summary(reading); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

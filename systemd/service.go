@@ -78,40 +78,55 @@ func outcome(s Service) *bool {
 	return &success
 }
 
-// A finishedRun is remembered for the time in which the next run is in progress.
+// stateChange is the property that systemd sets anew whenever a unit enters a state,
+// be it the same one: while it stands, so does what a service says of its runs.
+const stateChange = "StateChangeTimestampMonotonic"
+
+// A knownService is a service as it was read after its latest change of state, and
+// what is remembered of its last finished run for as long as the next one lasts.
+type knownService struct {
+	Service
+	changed  uint64
+	finished finishedRun
+}
+
+func (k knownService) states() states { return states{k.LoadState, k.ActiveState, k.SubState} }
+
 type finishedRun struct {
 	exit    time.Time
 	success bool
 }
 
 // recall fills in Success, from the properties or from an earlier reading of the
-// same finished run, and returns what to remember. Two runs are the same if they
-// ended at the same microsecond.
-func recall(s Service, previous finishedRun) (Service, finishedRun) {
-	s.Success = outcome(s)
-	if s.Success != nil {
-		return s, finishedRun{exit: s.LastExit, success: *s.Success}
+// same finished run. Two runs are the same if they ended at the same microsecond.
+func recall(fresh, previous knownService) knownService {
+	fresh.Success, fresh.finished = outcome(fresh.Service), previous.finished
+	switch last := fresh.LastExit; {
+	case fresh.Success != nil:
+		fresh.finished = finishedRun{exit: last, success: *fresh.Success}
+	case !last.IsZero() && last.Equal(previous.finished.exit):
+		fresh.Success = &previous.finished.success
 	}
-	if !s.LastExit.IsZero() && s.LastExit.Equal(previous.exit) {
-		s.Success = &previous.success
-	}
-	return s, previous
+	return fresh
 }
 
 // decodeService reads the properties of the interfaces Unit and Service.
-func decodeService(name string, values map[string]any) (Service, error) {
+func decodeService(name string, values map[string]any) (knownService, error) {
 	p := properties{values: values}
-	service := Service{
-		Name:        name,
-		LoadState:   p.state("LoadState"),
-		ActiveState: p.state("ActiveState"),
-		SubState:    p.state("SubState"),
-		Result:      p.state("Result"),
-		LastStart:   later(p.moment("ExecMainStartTimestamp"), p.moment("InactiveExitTimestamp")),
-		LastExit:    later(p.moment("ExecMainExitTimestamp"), p.moment("InactiveEnterTimestamp")),
+	service := knownService{
+		Service: Service{
+			Name:        name,
+			LoadState:   p.state("LoadState"),
+			ActiveState: p.state("ActiveState"),
+			SubState:    p.state("SubState"),
+			Result:      p.state("Result"),
+			LastStart:   later(p.moment("ExecMainStartTimestamp"), p.moment("InactiveExitTimestamp")),
+			LastExit:    later(p.moment("ExecMainExitTimestamp"), p.moment("InactiveEnterTimestamp")),
+		},
+		changed: p.usec(stateChange),
 	}
 	if p.err != nil {
-		return Service{}, fmt.Errorf("service %s: %w", name, p.err)
+		return knownService{}, fmt.Errorf("service %s: %w", name, p.err)
 	}
 	return service, nil
 }

@@ -88,10 +88,10 @@ func TestRecall(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var got string
-			var memory finishedRun
+			var known knownService
 			for _, reading := range tt.readings {
-				reading, memory = recall(reading, memory)
-				got += verdict(reading)
+				known = recall(knownService{Service: reading}, known)
+				got += verdict(known.Service)
 			}
 			if got != tt.want {
 				t.Errorf("results of the readings: got %q, want %q", got, tt.want)

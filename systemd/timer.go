@@ -23,11 +23,10 @@ const loaded = "loaded"
 
 // A Timer is one timer unit. Where it isn't loaded only its states are known.
 type Timer struct {
-	Name          string // as it was asked for, which may be an alias
-	LoadState     string // property LoadState
-	ActiveState   string // property ActiveState
-	SubState      string // property SubState: waiting, running, elapsed, dead, failed
-	UnitFileState string // property UnitFileState: enabled, disabled, masked, static …; "" without a file
+	Name        string // as it was asked for, which may be an alias
+	LoadState   string // property LoadState
+	ActiveState string // property ActiveState
+	SubState    string // property SubState: waiting, running, elapsed, dead, failed
 
 	// LastTrigger is when the timer last elapsed, zero if it never did. It is
 	// LastTriggerUSec, which survives reboots for a Persistent= timer and is
@@ -67,16 +66,16 @@ type decodedTimer struct {
 	transient bool   // made by systemd-run: it goes when it has done its work
 }
 
-// decodeTimer reads the properties of the interfaces Unit and Timer.
+// decodeTimer reads the properties of the interface Timer, and of Unit those that
+// states have.
 func decodeTimer(name string, values map[string]any, now Clock) (decodedTimer, error) {
 	p := properties{values: values}
 	timer := decodedTimer{
 		Timer: Timer{
-			Name:          name,
-			LoadState:     p.state("LoadState"),
-			ActiveState:   p.state("ActiveState"),
-			SubState:      p.state("SubState"),
-			UnitFileState: p.text("UnitFileState", maxStateLength),
+			Name:        name,
+			LoadState:   p.state("LoadState"),
+			ActiveState: p.state("ActiveState"),
+			SubState:    p.state("SubState"),
 		},
 		transient: p.flag("Transient"),
 	}

@@ -65,10 +65,11 @@ type Bus struct {
 	exited  <-chan struct{} // closed when the daemon has gone
 	conn    *dbus.Conn
 
-	mu    sync.Mutex
-	units map[string]unit
-	gate  *gate // not nil while calls hang
-	calls int
+	mu      sync.Mutex
+	units   map[string]unit
+	changes uint64 // of units, one after the other
+	gate    *gate  // not nil while calls hang
+	calls   int
 }
 
 // Start runs a daemon that listens in dir, which must exist and is best open to

@@ -64,12 +64,15 @@ func (u unit) text(property string) string {
 	return value
 }
 
-// Set adds units, or puts them in the place of those of the same name.
+// Set adds units, or puts them in the place of those of the same name, which is a
+// change of their state.
 func (b *Bus) Set(units ...Unit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, set := range units {
 		name, u := set.unit()
+		b.changes++
+		u.interfaces["Unit"]["StateChangeTimestampMonotonic"] = dbus.MakeVariant(b.changes)
 		b.units[name] = u
 	}
 }
@@ -138,6 +141,8 @@ func (s States) properties(name string) map[string]dbus.Variant {
 		"Transient":              false,
 		"InactiveExitTimestamp":  uint64(0),
 		"InactiveEnterTimestamp": uint64(0),
+
+		"StateChangeTimestampMonotonic": uint64(0),
 	})
 }
 
