@@ -69,8 +69,15 @@ func isSelfSigned(c *x509.Certificate) bool {
 // having series of its own: the chain is looked at from the moment within it that
 // is nearest to now. Whatever use the certificates are for is good.
 func (a authorities) verify(chain []*x509.Certificate, host string, now time.Time) error {
+	_, err := a.prove(chain, host, now)
+	return err
+}
+
+// prove is verify, and returns the first of the ways that lead to an authority, leaf
+// first.
+func (a authorities) prove(chain []*x509.Certificate, host string, now time.Time) ([]*x509.Certificate, error) {
 	if len(chain) == 0 {
-		return errors.New("chain is empty")
+		return nil, errors.New("chain is empty")
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -79,14 +86,17 @@ func (a authorities) verify(chain []*x509.Certificate, host string, now time.Tim
 	for _, c := range a.intermediates {
 		intermediates.AddCert(c)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{
+	ways, err := chain[0].Verify(x509.VerifyOptions{
 		DNSName:       host,
 		Roots:         a.anchors,
 		Intermediates: intermediates,
 		CurrentTime:   within(chain[0], now),
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return ways[0], nil
 }
 
 func within(c *x509.Certificate, now time.Time) time.Time {

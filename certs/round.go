@@ -156,8 +156,12 @@ func (r *round) judge(c Chain, now time.Time) {
 	if ca == nil || chain.err != nil || ca.err != nil {
 		return
 	}
-	err := ca.authorities().verify(chain.certificates, "", now)
-	r.verdicts = append(r.verdicts, Verdict{Kind: KindFile, Name: c.File, Authority: c.CAFile, Valid: err == nil})
+	valid := r.source.proofs[c].holds(chain.certificates, ca.certificates, now)
+	if !valid {
+		proven, err := proveWith(ca.authorities(), chain.certificates, ca.certificates, now)
+		r.source.proofs[c], valid = proven, err == nil
+	}
+	r.verdicts = append(r.verdicts, Verdict{Kind: KindFile, Name: c.File, Authority: c.CAFile, Valid: valid})
 }
 
 func (r *round) beginProbes(ctx context.Context) []<-chan struct{} {

@@ -27,10 +27,11 @@ type Source struct {
 	probes []*probe
 	prober *prober
 
-	turn  chan struct{} // held by the reading that uses what follows
-	cache *cache[contents]
-	seen  sightings
-	log   failureLog
+	turn   chan struct{} // held by the reading that uses what follows
+	cache  *cache[contents]
+	seen   sightings
+	proofs map[Chain]proof
+	log    failureLog
 }
 
 // NewSource returns an error for a configuration that no reading can fulfil. When
@@ -41,6 +42,7 @@ func NewSource(logger *slog.Logger, config Config) (*Source, error) {
 		turn:   make(chan struct{}, 1),
 		cache:  newCache(maxCertificateFile, contentsOf),
 		seen:   sightings{},
+		proofs: map[Chain]proof{},
 		log:    newFailureLog(logger),
 	}
 	for _, f := range config.Files {
