@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -33,7 +32,7 @@ func configuredID(uuid string) (string, bool) {
 		}
 	}
 	digits = strings.ReplaceAll(digits, "-", "")
-	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(digits) {
+	if _, err := hex.DecodeString(digits); err != nil || len(digits) != 32 {
 		return "", false
 	}
 	return fmt.Sprintf("%s-%s-%s-%s-%s", digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]), true
