@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -63,8 +64,16 @@ func NewHandler(set *Set, options HandlerOptions) http.Handler {
 		promhttp.HandlerFor(prometheus.Gatherers{options.Process, registry}, promhttp.HandlerOpts{
 			ErrorLog:      slog.NewLogLogger(options.Logger.Handler(), slog.LevelError),
 			ErrorHandling: promhttp.ContinueOnError,
+			// Compressing costs both sides more than sending where nothing is sent.
+			DisableCompression: fromThisHost(r),
 		}).ServeHTTP(w, r)
 	})
+}
+
+// fromThisHost tells whether the scraper came by the loopback interface.
+func fromThisHost(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
 // scrapeTimeout is the time that one scrape has: the scraper's own timeout less

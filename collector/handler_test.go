@@ -143,3 +143,28 @@ func TestHandlerSurvivesDoubleSeries(t *testing.T) {
 		t.Errorf("got %d:\n%s", answer.Code, answer.Body)
 	}
 }
+
+func TestHandlerCompressesForOthers(t *testing.T) {
+	handler := handlerOf(map[string]Collector{
+		"known": setCollector(func(context.Context, chan<- prometheus.Metric) error { return nil }),
+	}, 0)
+	tests := []struct{ name, from, want string }{
+		{"this host", "127.0.0.1:40000", ""},
+		{"this host by IPv6", "[::1]:40000", ""},
+		{"this host by an IPv6 socket", "[::ffff:127.0.0.1]:40000", ""},
+		{"another", "192.0.2.1:40000", "gzip"},
+		{"nobody can tell", "@", "gzip"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
+			request.RemoteAddr = tt.from
+			request.Header.Set("Accept-Encoding", "gzip")
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, request)
+			if got := answer.Header().Get("Content-Encoding"); got != tt.want {
+				t.Errorf("encoding: got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

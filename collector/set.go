@@ -174,7 +174,8 @@ func (m *member) run(ctx context.Context) outcome {
 }
 
 func (m *member) update(ctx context.Context) (got outcome) {
-	ch := make(chan prometheus.Metric)
+	// Room for what most collectors send spares a switch of goroutines a metric.
+	ch := make(chan prometheus.Metric, 128)
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
