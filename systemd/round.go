@@ -21,13 +21,17 @@ const atOnce = 16
 // All of a unit is some 400 properties: decoding them cost more than everything
 // else in a scrape, and systemd looks into the unit's control group to fill them
 // in. So they are asked for only where a unit is new or has changed its state, and
-// what is the same as before costs one short answer.
+// what is the same as before costs one short answer. Those questions go out all
+// together, beside the one for the list that tells whether they were the right ones:
+// a trip over the bus takes longer than an answer.
 type round struct {
 	*Reader
-	conn   *connection
-	now    Clock
-	listed map[string]states
-	errs   []error
+	conn    *connection
+	now     Clock
+	listed  map[string]states
+	timed   map[string]answer[map[string]any] // timers that were seen
+	changes map[string]answer[any]            // of services that are known, by timer
+	errs    []error
 }
 
 func (r *Reader) read(ctx context.Context, conn *connection) (Reading, error) {
@@ -36,7 +40,7 @@ func (r *Reader) read(ctx context.Context, conn *connection) (Reading, error) {
 		return Reading{}, err
 	}
 	o := round{Reader: r, conn: conn, now: now}
-	names := o.names(ctx)
+	names := o.askAll(ctx)
 	maps.DeleteFunc(r.services, func(timer string, _ knownService) bool { return !slices.Contains(names, timer) })
 	timers := o.timers(ctx, names)
 	o.addServices(ctx, timers)
@@ -45,6 +49,34 @@ func (r *Reader) read(ctx context.Context, conn *connection) (Reading, error) {
 		reading.Timers = append(reading.Timers, timer.Timer)
 	}
 	return reading, errors.Join(o.errs...)
+}
+
+// askAll asks for what is known, and returns the names of all timers to read.
+func (o *round) askAll(ctx context.Context) []string {
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		o.timed = ask(slices.Collect(maps.Keys(o.seen)), func(timer string) (map[string]any, error) {
+			return o.conn.GetUnitTypePropertiesContext(ctx, timer, "Timer")
+		})
+	})
+	asking.Go(func() {
+		o.changes = ask(slices.Collect(maps.Keys(o.services)), func(timer string) (any, error) {
+			property, err := o.conn.GetUnitPropertyContext(ctx, o.services[timer].Name, stateChange)
+			if err != nil {
+				return nil, err
+			}
+			return property.Value.Value(), nil
+		})
+	})
+	var err error
+	if o.listed, err = o.conn.loaded(ctx, o.services); err == nil {
+		err = o.files.renew(ctx, o.conn, o.included, time.Now())
+	}
+	asking.Wait()
+	if o.failed(ctx, err) {
+		return nil
+	}
+	return o.names()
 }
 
 // failed keeps an error, and tells whether the connection is lost: every further
@@ -56,16 +88,8 @@ func (o *round) failed(ctx context.Context, err error) (lost bool) {
 
 // names returns the timers to read, sorted: those loaded now, those with a unit
 // file, those that were seen earlier, and those expected. Beyond maxTimers it
-// leaves out some that nobody expects. It returns none where the connection is
-// lost.
-func (o *round) names(ctx context.Context) []string {
-	var err error
-	if o.listed, err = o.conn.loaded(ctx, o.services); err == nil {
-		err = o.files.renew(ctx, o.conn, o.included, time.Now())
-	}
-	if o.failed(ctx, err) {
-		return nil
-	}
+// leaves out some that nobody expects.
+func (o *round) names() []string {
 	chosen := maps.Clone(o.seen)
 	for name := range o.listed {
 		if o.included(name) {
@@ -97,23 +121,9 @@ func (r *Reader) included(name string) bool {
 // timers reads the timers of those names. It leaves out what couldn't be read, and
 // what was only a possibility that turned out not to exist.
 func (o *round) timers(ctx context.Context, names []string) []decodedTimer {
-	answers := ask(names, o.steady, func(name string) (map[string]any, error) {
-		return o.conn.GetUnitTypePropertiesContext(ctx, name, "Timer")
-	})
 	var timers []decodedTimer
 	for _, name := range names {
-		got, asked := answers[name]
-		if asked && got.err == nil {
-			o.listed[name].addTo(got.value)
-		} else if !asked {
-			got.value, got.err = o.conn.GetAllPropertiesContext(ctx, name)
-		}
-		timer, err := decodedTimer{}, cause(ctx, got.err)
-		if err != nil {
-			err = fmt.Errorf("timer %s: %w", name, err)
-		} else {
-			timer, err = decodeTimer(name, got.value, o.now)
-		}
+		timer, err := o.timer(ctx, name)
 		if o.failed(ctx, err) {
 			break
 		}
@@ -124,11 +134,23 @@ func (o *round) timers(ctx context.Context, names []string) []decodedTimer {
 	return timers
 }
 
-// steady tells whether a timer was read before and is in memory. Its states then
-// stand in the list.
+func (o *round) timer(ctx context.Context, name string) (decodedTimer, error) {
+	got, asked := o.timed[name]
+	if !asked || !o.steady(name) {
+		got.value, got.err = o.conn.GetAllPropertiesContext(ctx, name)
+	} else if got.err == nil {
+		o.listed[name].addTo(got.value)
+	}
+	if got.err != nil {
+		return decodedTimer{}, fmt.Errorf("timer %s: %w", name, cause(ctx, got.err))
+	}
+	return decodeTimer(name, got.value, o.now)
+}
+
+// steady tells whether a timer is in memory: its states then stand in the list.
 func (o *round) steady(name string) bool {
-	now, listed := o.listed[name]
-	return o.seen[name] && listed && now.load == loaded && now.active != "" && now.sub != ""
+	now := o.listed[name]
+	return now.load == loaded && now.active != "" && now.sub != ""
 }
 
 // exists tells whether a timer is there, or should be, and remembers it.
@@ -144,31 +166,11 @@ func (o *round) exists(timer decodedTimer) bool {
 
 // addServices reads the services that the timers start.
 func (o *round) addServices(ctx context.Context, timers []decodedTimer) {
-	var names []string // of timers
-	starts := map[string]string{}
-	for _, timer := range timers {
-		if validateName(timer.starts, "service") == nil {
-			names, starts[timer.Name] = append(names, timer.Name), timer.starts
-		}
-	}
-	// What the list says must be what was known, too: systemd drops a service
-	// whose file is gone, and that is no change of its state.
-	same := func(timer string) bool {
-		known, ok := o.services[timer]
-		return ok && known.Name == starts[timer] && o.listed[known.Name] == known.states()
-	}
-	changes := ask(names, same, func(timer string) (any, error) {
-		property, err := o.conn.GetUnitPropertyContext(ctx, starts[timer], stateChange)
-		if err != nil {
-			return nil, err
-		}
-		return property.Value.Value(), nil
-	})
 	for i, timer := range timers {
-		if starts[timer.Name] == "" {
+		if validateName(timer.starts, "service") != nil {
 			continue
 		}
-		service, err := o.service(ctx, timer, changes[timer.Name])
+		service, err := o.service(ctx, timer)
 		if o.failed(ctx, err) {
 			return
 		}
@@ -177,15 +179,12 @@ func (o *round) addServices(ctx context.Context, timers []decodedTimer) {
 }
 
 // service is the service of a timer, as it was known if it hasn't changed since.
-func (o *round) service(ctx context.Context, timer decodedTimer, change answer[any]) (*Service, error) {
-	values, err := map[string]any(nil), change.err
+func (o *round) service(ctx context.Context, timer decodedTimer) (*Service, error) {
 	known := o.services[timer.Name]
-	if changed, ok := change.value.(uint64); ok && changed == known.changed {
+	if known.Name == timer.starts && o.unchanged(timer.Name, known) {
 		return &known.Service, nil
 	}
-	if err == nil {
-		values, err = o.conn.GetAllPropertiesContext(ctx, timer.starts)
-	}
+	values, err := o.conn.GetAllPropertiesContext(ctx, timer.starts)
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", timer.starts, cause(ctx, err))
 	}
@@ -198,14 +197,21 @@ func (o *round) service(ctx context.Context, timer decodedTimer, change answer[a
 	return &known.Service, nil
 }
 
+// unchanged tells whether what is known of a service still stands. The list must
+// agree, too: when a unit's file goes, that is no change of its state.
+func (o *round) unchanged(timer string, known knownService) bool {
+	changed, ok := o.changes[timer].value.(uint64)
+	return ok && changed == known.changed && o.listed[known.Name] == known.states()
+}
+
 type answer[T any] struct {
 	value T
 	err   error
 }
 
-// ask puts a question about each of the names that are wanted, some at once, and
-// returns the answers when all are there.
-func ask[T any](names []string, wanted func(string) bool, question func(string) (T, error)) map[string]answer[T] {
+// ask puts a question about each of the names, some at once, and returns the answers
+// when all are there.
+func ask[T any](names []string, question func(string) (T, error)) map[string]answer[T] {
 	var (
 		mu      sync.Mutex
 		all     sync.WaitGroup
@@ -213,9 +219,6 @@ func ask[T any](names []string, wanted func(string) bool, question func(string) 
 		places  = make(chan struct{}, atOnce)
 	)
 	for _, name := range names {
-		if !wanted(name) {
-			continue
-		}
 		places <- struct{}{}
 		all.Go(func() {
 			value, err := question(name)

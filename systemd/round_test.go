@@ -37,7 +37,7 @@ func TestReadAsksForWhatChanged(t *testing.T) {
 		{"another run between two readings", func() { b.Set(run(2, "success")) }, 5, `a= b\x2d1=`, time.Time{}, begin.Add(2 * time.Minute), true},
 		{"a run that failed, in the same states", func() { b.Set(run(3, "exit-code")) }, 5, `a= b\x2d1=`, time.Time{}, begin.Add(3 * time.Minute), false},
 		{"the timer elapsed", func() { b.Set(later) }, 4, `a= b\x2d1=`, begin, begin.Add(3 * time.Minute), false},
-		{"another service's file is gone", func() { b.Remove(`b\x2d1.service`) }, 4, `a= b\x2d1-`, begin, begin.Add(3 * time.Minute), false},
+		{"another service's file is gone", func() { b.Remove(`b\x2d1.service`) }, 5, `a= b\x2d1-`, begin, begin.Add(3 * time.Minute), false},
 	}
 	for _, step := range steps {
 		step.change()
