@@ -83,8 +83,9 @@ fleet: tools ## A made-up fleet with a day of its past in a Prometheus, to draw 
 	go run ./internal/fleet/show $(BROKEN)
 
 .PHONY: bench
-bench: tools build ## Benchmarks, and a scrape beside node_exporter's
+bench: tools build ## Benchmarks, and a scrape beside node_exporter's and the floor's
 	@.ci/tools node_exporter
+	go build -trimpath -ldflags '-s -w' -o .build/floor ./internal/demo/floor
 	go test -run '^$$' -bench . -benchmem ./...
 	go run ./internal/demo bench
 

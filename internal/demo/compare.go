@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	rounds     = 10
-	perRound   = 50
-	peerListen = "127.0.0.1:10248"
+	rounds   = 10
+	perRound = 50
+	// Two seconds after it was written, a file is known by its time of change.
+	settled = 3 * time.Second
 )
 
 // A contender is an exporter whose scrapes are timed.
@@ -33,23 +34,39 @@ type contender struct {
 	body      []byte
 }
 
-// compare times scrapes of the Tower's host and of node_exporter on this machine,
-// in turns, and prints a table.
-func compare(ctx context.Context, options tower.Options, out io.Writer) error {
+// compare times scrapes of the Tower's host, of node_exporter on this machine and of
+// the least that an exporter in Go can be, in turns, and prints a table.
+func compare(ctx context.Context, options tower.Options, floor string, out io.Writer) error {
 	options.Day = 24 * time.Hour
 	t, err := tower.Start(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer t.Close()
-	peer, stop, err := startPeer()
-	if err != nil {
+	us := &contender{name: "attestation_exporter", url: t.ExporterURL + "/metrics", binary: options.Exporter}
+	time.Sleep(settled)
+	if err := us.warm(ctx, http.DefaultTransport); err != nil {
 		return err
 	}
-	defer stop()
-	contenders := []*contender{
-		{name: "attestation_exporter", url: t.ExporterURL + "/metrics", binary: options.Exporter},
-		peer,
+	contenders := []*contender{us}
+	for _, peer := range []struct {
+		name, binary, listen string
+		args                 []string
+	}{
+		{"node_exporter", "prometheus-node-exporter", "127.0.0.1:10248", []string{"--log.level=error"}},
+		{"floor", floor, "127.0.0.1:10249", nil},
+		{"floor, as many series", floor, "127.0.0.1:10250", []string{fmt.Sprintf("--series=%d", own(us.body))}},
+	} {
+		process, err := child.Start(exec.Command(peer.binary, append(peer.args, "--web.listen-address="+peer.listen)...)) //nolint:noctx // It is stopped below.
+		if err != nil {
+			return fmt.Errorf("%w: `make bench` makes it", err)
+		}
+		defer process.Stop()
+		binary, err := exec.LookPath(peer.binary)
+		if err != nil {
+			return err
+		}
+		contenders = append(contenders, &contender{name: peer.name, url: "http://" + peer.listen + "/metrics", binary: binary})
 	}
 	for range rounds {
 		for _, c := range contenders {
@@ -69,19 +86,6 @@ func compare(ctx context.Context, options tower.Options, out io.Writer) error {
 		fmt.Fprintln(out, row)
 	}
 	return nil
-}
-
-// startPeer runs node_exporter with its defaults.
-func startPeer() (*contender, func(), error) {
-	binary, err := exec.LookPath("prometheus-node-exporter")
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: `make bench` unpacks it", err)
-	}
-	process, err := child.Start(exec.Command(binary, "--web.listen-address="+peerListen, "--log.level=error")) //nolint:noctx // It is stopped by the function returned.
-	if err != nil {
-		return nil, nil, err
-	}
-	return &contender{name: "node_exporter", url: "http://" + peerListen + "/metrics", binary: binary}, process.Stop, nil
 }
 
 // round times scrapes over one kept connection, as Prometheus does it, after one
@@ -149,6 +153,17 @@ func series(exposition []byte) int {
 	n := 0
 	for line := range bytes.Lines(exposition) {
 		if !bytes.HasPrefix(line, []byte("#")) {
+			n++
+		}
+	}
+	return n
+}
+
+// own counts the series that the exporter has beside those of its process.
+func own(exposition []byte) int {
+	n := 0
+	for line := range bytes.Lines(exposition) {
+		if bytes.HasPrefix(line, []byte("attestation_")) {
 			n++
 		}
 	}

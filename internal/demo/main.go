@@ -38,7 +38,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	mended := mending.Arg("fault", "What to mend; without it everything.").String()
 	stop := app.Command("stop", "End the running demo.")
 	metrics := app.Command("metrics", "Print one exposition of the Tower's host.")
-	bench := app.Command("bench", "Time scrapes of the Tower's host beside node_exporter's.")
+	bench := app.Command("bench", "Time scrapes of the Tower's host beside node_exporter's and the floor's.")
+	floor := bench.Flag("floor", "The floor's binary.").Default(".build/floor").String()
 
 	command, err := app.Parse(args)
 	if err != nil {
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case metrics.FullCommand():
 		return printMetrics(ctx, options, out)
 	case bench.FullCommand():
-		return compare(ctx, options, out)
+		return compare(ctx, options, *floor, out)
 	}
 	return errors.New("no such command")
 }
