@@ -263,3 +263,15 @@ func FuzzDecodeBundle(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDecodeBundle10000(b *testing.B) {
+	one := mint(b, "authority", nil, isCA)
+	data := bytes.Repeat(pemOf(one), 10_000)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if parsed := decodeBundle(data); len(parsed.bundle.Authorities) == 0 {
+			b.Fatal(parsed.err)
+		}
+	}
+}

@@ -235,14 +235,20 @@ func manyAgents(t testing.TB, n int) string {
 	return text.String()
 }
 
-func BenchmarkDecodeBulk10000(b *testing.B) {
-	text := manyAgents(b, 10_000)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		got, err := decodeBulk(strings.NewReader(text), "default")
-		if err != nil || len(got.agents) != 10_000 {
-			b.Fatalf("got %d agents, %v", len(got.agents), err)
-		}
+// BenchmarkDecodeBulk shows that an answer costs by its length, up to the limit.
+func BenchmarkDecodeBulk(b *testing.B) {
+	for _, n := range []int{1000, 10_000, maxAgents} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			text := manyAgents(b, n)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				got, err := decodeBulk(strings.NewReader(text), "default")
+				if err != nil || len(got.agents) != n {
+					b.Fatalf("got %d agents, %v", len(got.agents), err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/agent")
+		})
 	}
 }

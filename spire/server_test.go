@@ -195,6 +195,21 @@ func TestServerPageLoop(t *testing.T) {
 	}
 }
 
+// Past the limit there is an error that names it, and no part of the listing.
+func TestServerTooManyAgents(t *testing.T) {
+	stand := newServer(t, newDomain(t))
+	for i := range maxAgents + 1 {
+		stand.SetAgent(fmt.Sprintf("/spire/agent/join_token/%d", i), "join_token", time.Now().Add(time.Hour), false)
+	}
+	reading, err := NewServer(serverOptions(stand.Path)).Read(t.Context())
+	if err == nil || failure.Of(err) != failure.Malformed || !strings.Contains(err.Error(), "list agents: more than 100000 agents") {
+		t.Errorf("got %v, want a malformed error that names the limit", err)
+	}
+	if len(reading.Agents) != 0 || !reading.Up {
+		t.Errorf("got %d agents, up %v, want none, true", len(reading.Agents), reading.Up)
+	}
+}
+
 func TestServerFaults(t *testing.T) {
 	list := serverapi.Agent_ListAgents_FullMethodName
 	odd := func(ids ...*serverapi.SPIFFEID) *serverapi.ListAgentsResponse {
@@ -289,25 +304,30 @@ func TestServerAbsent(t *testing.T) {
 	}
 }
 
-// BenchmarkServer10000 has both sides in one process: most of it is the stand-in.
-func BenchmarkServer10000(b *testing.B) {
-	domain, err := tower.NewDomain("funlab.casa", 24*time.Hour, time.Now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	stand, err := tower.NewServer(filepath.Join(b.TempDir(), "api.sock"), domain)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer stand.Close()
-	for i := range 10_000 {
-		stand.SetAgent(fmt.Sprintf("/spire/agent/keylime/%08d-0000-4000-8000-000000000000", i), "keylime", time.Now().Add(time.Hour), true)
-	}
-	server := NewServer(serverOptions(stand.Path))
-	b.ReportAllocs()
-	for b.Loop() {
-		if reading, err := server.readBulk(b.Context()); err != nil || len(reading.Agents) != 10_000 {
-			b.Fatal(len(reading.Agents), err)
-		}
+// BenchmarkServer has both sides in one process: most of it is the stand-in.
+func BenchmarkServer(b *testing.B) {
+	for _, n := range []int{1000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			domain, err := tower.NewDomain("funlab.casa", 24*time.Hour, time.Now)
+			if err != nil {
+				b.Fatal(err)
+			}
+			stand, err := tower.NewServer(filepath.Join(b.TempDir(), "api.sock"), domain)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer stand.Close()
+			for i := range n {
+				stand.SetAgent(fmt.Sprintf("/spire/agent/keylime/%08d-0000-4000-8000-000000000000", i), "keylime", time.Now().Add(time.Hour), true)
+			}
+			server := NewServer(serverOptions(stand.Path))
+			b.ReportAllocs()
+			for b.Loop() {
+				if reading, err := server.readBulk(b.Context()); err != nil || len(reading.Agents) != n {
+					b.Fatal(len(reading.Agents), err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/agent")
+		})
 	}
 }

@@ -15,7 +15,10 @@ const (
 	// pageSize keeps a page below gRPC's usual 4 MiB even with IDs of the
 	// greatest length.
 	pageSize = 1000
-	// maxPages bounds a listing: a million agents.
+	// maxAgents bounds a listing, and with it the memory that it takes: about 2 kB
+	// an agent while it is read.
+	maxAgents = 100_000
+	// maxPages bounds a listing of small pages.
 	maxPages = 1000
 	// remembered is how long an agent stays in Agents after the end of its SVID.
 	// SPIRE lists ended ones for ever unless told to prune, and every join token
@@ -62,6 +65,9 @@ func (s *Server) readAgents(ctx context.Context, conn *connection, reading *Serv
 		}
 		for _, agent := range page.GetAgents() {
 			roll.add(agent)
+		}
+		if len(roll.seen) > maxAgents {
+			return failure.Errorf(failure.Malformed, "list agents: more than %d agents", maxAgents)
 		}
 		next := page.GetNextPageToken()
 		if next == "" {

@@ -25,6 +25,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	agents  map[string]*serverapi.Agent // by path
+	paths   []string                    // sorted; nil after a change
 	entries int32
 }
 
@@ -49,6 +50,7 @@ func (s *Server) register(r grpc.ServiceRegistrar) {
 func (s *Server) SetAgent(path, attestationType string, notAfter time.Time, canReattest bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.paths = nil
 	s.agents[path] = &serverapi.Agent{
 		Id:                &serverapi.SPIFFEID{TrustDomain: s.domain.Name, Path: path},
 		AttestationType:   attestationType,
@@ -70,6 +72,7 @@ func (s *Server) Ban(path string) {
 func (s *Server) Evict(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.paths = nil
 	delete(s.agents, path)
 }
 
@@ -101,8 +104,10 @@ func (a agentService) ListAgents(_ context.Context, request *serverapi.ListAgent
 	s := a.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	paths := slices.Sorted(maps.Keys(s.agents))
-	begin := 0
+	if s.paths == nil {
+		s.paths = slices.Sorted(maps.Keys(s.agents))
+	}
+	paths, begin := s.paths, 0
 	if token := request.GetPageToken(); token != "" {
 		var err error
 		if begin, err = strconv.Atoi(token); err != nil || begin < 0 || begin > len(paths) {
