@@ -106,6 +106,10 @@ check-generated: ## The Go code of the .proto files is what they say
 fuzz: ## Fuzz every parser, FUZZTIME (30s) each
 	.ci/fuzz $${FUZZTIME:-30s}
 
+.PHONY: soak
+soak: tools ## 10,000 scrapes of a host on which everything misbehaves (half an hour)
+	SOAK_SCRAPES=2000 go test -count=1 -v -timeout 60m -run '^TestEverythingMisbehaves$$' .
+
 .PHONY: demo
 demo: tools build ## A miniature Tower on loopback: exporter, Prometheus, Alertmanager; Ctrl-C ends it
 	go run ./internal/demo up

@@ -44,7 +44,11 @@ func compare(ctx context.Context, options tower.Options, floor string, out io.Wr
 	}
 	defer t.Close()
 	us := &contender{name: "attestation_exporter", url: t.ExporterURL + "/metrics", binary: options.Exporter}
-	time.Sleep(settled)
+	select {
+	case <-time.After(settled):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if err := us.warm(ctx, http.DefaultTransport); err != nil {
 		return err
 	}
