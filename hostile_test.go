@@ -39,7 +39,7 @@ var (
 		}
 	}
 	byteByByte conduct = func(c net.Conn) {
-		tick := time.NewTicker(10 * time.Millisecond)
+		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for range tick.C {
 			if _, err := c.Write([]byte{0}); err != nil {
