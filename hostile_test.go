@@ -147,8 +147,9 @@ func (p *peer) serve(conn net.Conn) {
 // A hostileHost is a host in good health of which everything that listens can be
 // told to misbehave.
 type hostileHost struct {
-	peers []*peer
-	args  []string
+	peers    []*peer
+	args     []string
+	verifier *keylime.Verifier
 }
 
 func newHostileHost(t *testing.T) *hostileHost {
@@ -225,6 +226,7 @@ func (h *hostileHost) addKeylime(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.verifier = verifier
 	registrar, err := keylime.StartRegistrar(t.Context(), keylime.RegistrarOptions{Address: "127.0.0.1:0", TLS: settings})
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +240,7 @@ func (h *hostileHost) addKeylime(t *testing.T, dir string) {
 	// No server is where the defaults would look for it.
 	for _, component := range []string{"VERIFIER", "REGISTRAR", "AGENT"} {
 		file := filepath.Join(dir, component+".conf")
-		writeFile(t, file, "[agent]\nuuid = \"d432fbb3-d2f1-4a97-9ef7-75bd81c00001\"\n[verifier]\n[registrar]\n")
+		writeFile(t, file, "[agent]\nuuid = \"d432fbb3-d2f1-4a97-9ef7-75bd81c00001\"\n[verifier]\ndatabase_url = mysql://keylime:"+canary+"@db\nclient_key_password = "+canary+"\n[registrar]\nserver_key_password = "+canary+"\n")
 		t.Setenv("KEYLIME_"+component+"_CONFIG", file)
 	}
 	p := before(t, "tcp", "127.0.0.1:0", verifier.Address)
