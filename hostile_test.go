@@ -237,10 +237,13 @@ func (h *hostileHost) addKeylime(t *testing.T, dir string) {
 	}
 	client := filepath.Join(dir, "keylime.yml")
 	writeFile(t, client, fmt.Sprintf("tls_config:\n  ca_file: %s\n  cert_file: %s\n  key_file: %s\n", certFile, certFile, keyFile))
-	// No server is where the defaults would look for it.
-	for _, component := range []string{"VERIFIER", "REGISTRAR", "AGENT"} {
+	for component, text := range map[string]string{
+		"VERIFIER":  "[verifier]\ndatabase_url = mysql://keylime:" + canary + "@db\nclient_key_password = " + canary + "\n",
+		"REGISTRAR": "[registrar]\nserver_key_password = " + canary + "\n",
+		"AGENT":     "[agent]\nuuid = \"d432fbb3-d2f1-4a97-9ef7-75bd81c00001\"\nserver_key_password = \"" + canary + "\"\n",
+	} {
 		file := filepath.Join(dir, component+".conf")
-		writeFile(t, file, "[agent]\nuuid = \"d432fbb3-d2f1-4a97-9ef7-75bd81c00001\"\n[verifier]\ndatabase_url = mysql://keylime:"+canary+"@db\nclient_key_password = "+canary+"\n[registrar]\nserver_key_password = "+canary+"\n")
+		writeFile(t, file, text)
 		t.Setenv("KEYLIME_"+component+"_CONFIG", file)
 	}
 	p := before(t, "tcp", "127.0.0.1:0", verifier.Address)

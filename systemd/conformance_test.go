@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,51 @@ func TestConformance(t *testing.T) {
 				compareService(t, *timer.Service)
 			}
 		})
+	}
+}
+
+// TestConformanceRemembers lets things happen to a service between two readings: what
+// a Reader remembers, and then asks little for, is what a new one reads.
+func TestConformanceRemembers(t *testing.T) {
+	const service = "systemd-tmpfiles-clean.service"
+	r := newReader(t, Options{Include: ".*"})
+	mustRead(t, r)
+	steps := []struct {
+		name string
+		args []string
+	}{
+		{"nothing", nil},
+		{"a run", []string{"start", service}},
+		{"another run", []string{"start", service}},
+		{"the units are read anew", []string{"daemon-reload"}},
+		{"systemd starts anew", []string{"daemon-reexec"}},
+		{"failures are forgotten", []string{"reset-failed"}},
+		{"a timer is stopped", []string{"stop", "systemd-tmpfiles-clean.timer"}},
+		{"and started", []string{"start", "systemd-tmpfiles-clean.timer"}},
+	}
+	for _, step := range steps {
+		if step.args != nil {
+			systemctl(t, step.args...)
+		}
+		got, want := mustRead(t, r), mustRead(t, newReader(t, Options{Include: ".*"}))
+		if len(got.Timers) < len(want.Timers) {
+			t.Errorf("%s: got %d timers, want %d", step.name, len(got.Timers), len(want.Timers))
+		}
+		for _, timer := range want.Timers {
+			i := slices.IndexFunc(got.Timers, func(t Timer) bool { return t.Name == timer.Name })
+			if i < 0 {
+				t.Errorf("%s: %s is missing", step.name, timer.Name)
+				continue
+			}
+			// A moment by the monotonic clock is placed anew by each reading.
+			if same := got.Timers[i].NextTrigger.Sub(timer.NextTrigger).Abs() < time.Second; !same {
+				t.Errorf("%s: next of %s: got %v, want %v", step.name, timer.Name, got.Timers[i].NextTrigger, timer.NextTrigger)
+			}
+			got.Timers[i].NextTrigger = timer.NextTrigger
+			if !reflect.DeepEqual(got.Timers[i], timer) {
+				t.Errorf("%s: got\n%+v %+v\nwant\n%+v %+v", step.name, got.Timers[i], got.Timers[i].Service, timer, timer.Service)
+			}
+		}
 	}
 }
 
