@@ -125,8 +125,8 @@ func presented(ctx context.Context, conn net.Conn) (*certs.Certificate, error) {
 		RootCAs:    x509.NewCertPool(),
 		ServerName: "agent.invalid",
 		MinVersion: tls.VersionTLS12,
-		// Nothing is kept secret here, and a key that withstands quantum computers is
-		// half the work of this handshake, on both sides.
+		// Nothing is kept secret here, so a key that withstands quantum computers would
+		// cost both sides for nothing.
 		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
 	})
 	err := client.HandshakeContext(ctx)

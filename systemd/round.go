@@ -32,6 +32,7 @@ type round struct {
 	timed   map[string]answer[map[string]any] // timers that were seen
 	changes map[string]answer[any]            // of services that are known, by timer
 	errs    []error
+	lost    bool // the connection is, and every further call would say so again
 }
 
 func (r *Reader) read(ctx context.Context, conn *connection) (Reading, error) {
@@ -43,7 +44,9 @@ func (r *Reader) read(ctx context.Context, conn *connection) (Reading, error) {
 	names := o.askAll(ctx)
 	maps.DeleteFunc(r.services, func(timer string, _ knownService) bool { return !slices.Contains(names, timer) })
 	timers := o.timers(ctx, names)
-	o.addServices(ctx, timers)
+	if !o.lost {
+		o.addServices(ctx, timers)
+	}
 	var reading Reading
 	for _, timer := range timers {
 		reading.Timers = append(reading.Timers, timer.Timer)
@@ -79,11 +82,11 @@ func (o *round) askAll(ctx context.Context) []string {
 	return o.names()
 }
 
-// failed keeps an error, and tells whether the connection is lost: every further
-// call would say so again.
+// failed keeps an error, and tells whether the connection is lost.
 func (o *round) failed(ctx context.Context, err error) (lost bool) {
 	o.errs = append(o.errs, err)
-	return err != nil && (ctx.Err() != nil || !o.conn.Connected())
+	o.lost = err != nil && (ctx.Err() != nil || !o.conn.Connected())
+	return o.lost
 }
 
 // names returns the timers to read, sorted: those loaded now, those with a unit
