@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -84,5 +85,8 @@ func TestStopWhileScraped(t *testing.T) {
 	}
 	if err := <-s.done; err != nil {
 		t.Errorf("the program ended with %v, want no error", err)
+	}
+	if strings.Contains(s.log.String(), "Cut off") {
+		t.Errorf("the scrape was cut off:\n%s", s.log)
 	}
 }
