@@ -1,0 +1,145 @@
+package fleet
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Expose writes what the host's exporter shows, and returns false for a scrape
+// that nobody answers.
+func (h *Host) Expose(to Exposition, now time.Time) bool {
+	if !h.up(now) {
+		return false
+	}
+	parts := []struct {
+		collector string
+		fails     bool
+		reason    string
+		expose    func()
+	}{
+		{"tpm", h.TPMWedged, "timeout", func() { h.exposeTPM(to) }},
+		{"boot", h.TPMWedged, "timeout", func() { h.exposeBoot(to) }},
+		{"luks", false, "", func() { h.exposeDisk(to) }},
+		{"keylime-agent", h.AgentDead || h.AgentHangs, "unreachable", func() {
+			to.Set(truth(!h.AgentDead && !h.AgentHangs), "attestation_keylime_local_agent_up")
+			to.Set(1, "attestation_keylime_local_agent_info", "agent", h.AgentID)
+		}},
+		{"certificate", false, "", func() {
+			for _, c := range h.Certificates {
+				c.expose(to)
+			}
+		}},
+		{"spire-agent", h.SPIREAgentDown, "unreachable", func() { h.exposeSPIREAgent(to) }},
+		{"spire-plugins", false, "", func() { h.exposePlugins(to) }},
+		{"trust-bundle", h.Bundle.Unreadable, "malformed", func() {
+			h.Bundle.expose(h.fleet.Server, to, now)
+			h.cached.expose(h.fleet.Server, to, now)
+		}},
+		{"timer", false, "", func() {
+			for _, t := range h.Timers {
+				t.expose(h, to)
+			}
+		}},
+	}
+	if h == h.fleet.Spire {
+		parts = append(parts, []struct {
+			collector string
+			fails     bool
+			reason    string
+			expose    func()
+		}{
+			{"spire-server", h.fleet.Server.Down, "unreachable", func() { h.fleet.Server.expose(to, now) }},
+			{"keylime-verifier", h.fleet.Verifier.Down, "unreachable", func() { h.fleet.Verifier.expose(to, now) }},
+			{"keylime-registrar", h.fleet.Verifier.RegistrarDown, "unreachable", func() { h.fleet.Verifier.exposeRegistrar(to) }},
+		}...)
+	}
+	for _, part := range parts {
+		if h.Without[part.collector] {
+			continue
+		}
+		to.Set(truth(!part.fails), "attestation_scrape_collector_success", "collector", part.collector)
+		part.expose()
+	}
+	return true
+}
+
+func (h *Host) exposeTPM(to Exposition) {
+	if h.TPMWedged {
+		return
+	}
+	to.Set(1, "attestation_tpm_info", "manufacturer", "IFX", "vendor", "SLB9670", "firmware_version", "7.85", "spec_revision", "1.38", "source", "device")
+	id := fmt.Sprintf("%d.0", h.boots)
+	for pcr := range 8 {
+		digest := fmt.Sprintf("%064x", pcr+1)
+		switch {
+		case pcr == 4:
+			digest = fmt.Sprintf("%064x", 1000+h.measured)
+		case pcr == 7 && h.PCR7Extended:
+			digest = fmt.Sprintf("%064x", 7777)
+		}
+		to.Set(1, "attestation_tpm_pcr_info", "bank", "sha256", "pcr", strconv.Itoa(pcr), "digest", digest, "boot", id)
+	}
+	resets := h.boots
+	if h.Cleared {
+		resets = 0
+	}
+	to.Set(float64(resets), "attestation_tpm_resets_total")
+	to.Set(0, "attestation_tpm_restarts_total")
+	to.Set(1, "attestation_tpm_clock_safe")
+	to.Set(float64(h.measurements), "attestation_tpm_pcr_updates_total")
+	to.Set(float64(h.failures), "attestation_tpm_lockout_failures")
+	to.Set(32, "attestation_tpm_lockout_max_failures")
+	to.Set(truth(h.LockedOut), "attestation_tpm_locked_out")
+	to.Set(truth(!h.SelfTestFailed), "attestation_tpm_self_test_passed")
+}
+
+func (h *Host) exposeBoot(to Exposition) {
+	to.Set(58, "attestation_boot_event_log_events")
+	to.Set(truth(!h.SecureBootOff), "attestation_boot_secure_boot_enabled", "source", "log")
+	to.Set(float64(h.measurements), "attestation_ima_measurements_total")
+	to.Set(float64(h.violations), "attestation_ima_violations_total")
+	if h.TPMWedged {
+		return
+	}
+	for pcr := range 8 {
+		to.Set(truth(pcr != 7 || !h.PCR7Extended), "attestation_boot_event_log_matches", "bank", "sha256", "pcr", strconv.Itoa(pcr))
+	}
+	to.Set(1, "attestation_boot_forecast_available")
+	for _, path := range []string{"/boot/efi/EFI/debian/shimx64.efi", "/boot/efi/EFI/debian/grubx64.efi"} {
+		to.Set(1, "attestation_boot_file_matches_measured", "path", path, "pcr", "4")
+	}
+	to.Set(truth(h.installed == h.measured), "attestation_boot_file_matches_measured", "path", "/boot/vmlinuz", "pcr", "4")
+}
+
+func (h *Host) exposeDisk(to Exposition) {
+	const device = "/dev/nvme0n1p3"
+	to.Set(1, "attestation_luks_header_readable", "device", device, "format", "luks2")
+	for _, token := range []string{"0", "1"} {
+		to.Set(truth(h.enrolled == h.measured), "attestation_luks_binding_satisfied", "device", device, "token", token, "type", "clevis", "bank", "sha256", "pcrs", "0,2,4,7")
+		to.Set(1, "attestation_luks_binding_foretellable", "device", device, "token", token, "type", "clevis")
+		for _, pcr := range []string{"0", "2", "4", "7"} {
+			to.Set(1, "attestation_luks_binding_pcr_info", "device", device, "token", token, "bank", "sha256", "pcr", pcr)
+		}
+	}
+	to.Set(2, "attestation_luks_keyslots", "device", device, "type", "tpm")
+	to.Set(truth(!h.NoPassphrase), "attestation_luks_keyslots", "device", device, "type", "other")
+}
+
+func (h *Host) exposeSPIREAgent(to Exposition) {
+	to.Set(truth(!h.SPIREAgentDown), "attestation_spire_agent_up")
+	to.Set(1, "attestation_spire_agent_info", "spiffe_id", h.spiffeID(), "trust_domain", TrustDomain, "attestation_type", "keylime", "keylime_agent", h.AgentID)
+	if h.SPIREAgentDown {
+		return
+	}
+	to.Set(1, "attestation_spire_agent_sync_visible")
+	if !h.lastSync.IsZero() {
+		to.Set(h.stamp(h.lastSync), "attestation_spire_agent_last_sync_timestamp_seconds")
+	}
+}
+
+func (h *Host) exposePlugins(to Exposition) {
+	const plugin, path = "keylime", "/opt/spire/plugins/keylime"
+	to.Set(truth(!h.PluginRebuilt), "attestation_spire_plugin_checksum_matches", "plugin", plugin, "path", path)
+	to.Set(1, "attestation_spire_plugin_pinned", "plugin", plugin, "path", path)
+}

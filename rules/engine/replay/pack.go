@@ -1,0 +1,169 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+)
+
+// lookback is Prometheus' default: how old a sample may be to stand for now.
+const lookback = 5 * time.Minute
+
+// An Alert began to fire or ended.
+type Alert struct {
+	Name   string
+	Labels labels.Labels
+	// Fired is when it was first sent, Resolved when its end was.
+	Fired, Resolved time.Time
+	Summary         string
+}
+
+// A Pack is the shipped rule files, evaluated by Prometheus' own rule manager.
+type Pack struct {
+	files    []string
+	interval time.Duration
+	store    *Store
+	engine   *promql.Engine
+	order    []int
+	groups   []*rules.Group
+	restored int
+	alerts   []*Alert
+	firing   map[string]*Alert
+}
+
+// Load reads the rule files of folder as they are shipped. The groups are
+// evaluated in the order of the numbers given, which a real Prometheus leaves to
+// chance; with none, in the order of their files.
+func Load(folder string, interval time.Duration, store *Store, order ...int) (*Pack, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.rules.yml"))
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("no rule files in %s (%w)", folder, err)
+	}
+	p := &Pack{
+		files: files, interval: interval, store: store, order: order, firing: map[string]*Alert{},
+		engine: promql.NewEngine(promql.EngineOpts{
+			MaxSamples: 50_000_000, Timeout: 2 * time.Minute, LookbackDelta: lookback,
+			EnableAtModifier: true, EnableNegativeOffset: true, Parser: parser.NewParser(parser.Options{}),
+		}),
+	}
+	return p, p.Restart()
+}
+
+// Restart loads the files anew, as a Prometheus that was away does: the waits of
+// its alerts are taken up from the storage after two evaluations.
+func (p *Pack) Restart() error {
+	manager := rules.NewManager(&rules.ManagerOptions{
+		NameValidationScheme: model.UTF8Validation,
+		QueryFunc:            rules.EngineQueryFunc(p.engine, p.store),
+		NotifyFunc:           p.notify,
+		Context:              context.Background(),
+		AppendableV2:         p.store,
+		Queryable:            p.store,
+		Logger:               slog.New(slog.DiscardHandler),
+		OutageTolerance:      time.Hour,
+		ForGracePeriod:       10 * time.Minute,
+		ResendDelay:          time.Minute,
+	})
+	groups, errs := manager.LoadGroups(p.interval, labels.EmptyLabels(), "", nil, false, p.files...)
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	p.groups = p.groups[:0]
+	for _, key := range sortedKeys(groups) {
+		p.groups = append(p.groups, groups[key])
+	}
+	for i, to := range p.order {
+		p.groups[i], p.groups[to] = p.groups[to], p.groups[i]
+	}
+	p.restored = 0
+	return nil
+}
+
+func sortedKeys(groups map[string]*rules.Group) []string {
+	var keys []string
+	for key := range groups {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Groups are the names of the rule groups, in the order of their evaluation.
+func (p *Pack) Groups() []string {
+	var names []string
+	for _, group := range p.groups {
+		names = append(names, group.Name())
+	}
+	return names
+}
+
+// Evaluate evaluates every group once. A rule that can't be evaluated is a silent
+// alert, and so is an annotation that can't be filled: both are errors.
+func (p *Pack) Evaluate(ctx context.Context, now time.Time) error {
+	var errs []error
+	for _, group := range p.groups {
+		group.Eval(ctx, now)
+		for _, rule := range group.Rules() {
+			if err := rule.LastError(); err != nil {
+				errs = append(errs, fmt.Errorf("%s at %s: %w", rule.Name(), now.Format(time.RFC3339), err))
+			}
+		}
+	}
+	if p.restored++; p.restored == 2 {
+		for _, group := range p.groups {
+			group.RestoreForState(now)
+		}
+	}
+	errs = append(errs, p.store.Trim(now))
+	return errors.Join(errs...)
+}
+
+// Evaluated is how long each group took at its last evaluation.
+func (p *Pack) Evaluated() map[string]time.Duration {
+	took := map[string]time.Duration{}
+	for _, group := range p.groups {
+		for _, rule := range group.Rules() {
+			took[group.Name()] += rule.GetEvaluationDuration()
+		}
+	}
+	return took
+}
+
+// Alerts are all that have fired until now, in the order in which they began.
+func (p *Pack) Alerts() []*Alert { return p.alerts }
+
+// notify is what would be sent to Alertmanager.
+func (p *Pack) notify(_ context.Context, _ string, sent ...*rules.Alert) {
+	for _, a := range sent {
+		key := a.Labels.String()
+		known, ok := p.firing[key]
+		switch {
+		case !a.ResolvedAt.IsZero():
+			if ok {
+				known.Resolved = a.ResolvedAt
+				delete(p.firing, key)
+			}
+		case !ok:
+			known = &Alert{
+				Name: a.Labels.Get(labels.AlertName), Labels: a.Labels, Fired: a.FiredAt,
+				Summary: a.Annotations.Get("summary"),
+			}
+			p.firing[key] = known
+			p.alerts = append(p.alerts, known)
+		}
+	}
+}
+
+// Unfilled returns an annotation that a template's error stands in.
+func Unfilled(a *Alert) bool { return strings.Contains(a.Summary, "error expanding template") }

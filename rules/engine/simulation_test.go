@@ -1,0 +1,111 @@
+package engine_test
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"funlab.casa/attestation_exporter/rules/engine/fleet"
+	"funlab.casa/attestation_exporter/rules/engine/replay"
+)
+
+var (
+	days   = flag.Int("days", 14, "length of the quiet and of the troubled time")
+	update = flag.Bool("update", false, "write the table of docs/alerts.md instead of comparing with it")
+)
+
+const (
+	pack     = ".."
+	job      = "attestation_exporter"
+	interval = time.Minute
+	seed     = 20260320
+)
+
+// begin is such that a fortnight has a change of clocks, two reboots of each host,
+// a kernel and an outage of Prometheus in it.
+func begin() time.Time { return time.Date(2026, 3, 20, 0, 0, 0, 0, time.UTC) }
+
+// A simulation is a Prometheus that scrapes a fleet and evaluates the pack.
+type simulation struct {
+	fleet   *fleet.Fleet
+	pack    *replay.Pack
+	store   *replay.Store
+	targets []*target
+	random  *rand.Rand
+	// missed is the share of scrapes that fail for no reason.
+	missed float64
+
+	now         time.Time
+	evaluations int
+}
+
+type target struct {
+	*replay.Target
+	host *fleet.Host
+	// How long before the evaluation it is scraped.
+	before time.Duration
+}
+
+func simulate(t *testing.T, seed uint64) *simulation {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "replay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := replay.NewStore(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = store.Close(), os.RemoveAll(folder) })
+	s := &simulation{store: store, now: begin(), random: rand.New(rand.NewPCG(seed, 1))}
+	if s.fleet, err = fleet.New(seed, begin()); err != nil {
+		t.Fatal(err)
+	}
+	if s.pack, err = replay.Load(pack, interval, store); err != nil {
+		t.Fatal(err)
+	}
+	for i, host := range s.fleet.Hosts() {
+		s.watch(job, host, time.Duration(45-i*19)*time.Second)
+	}
+	return s
+}
+
+func (s *simulation) watch(job string, host *fleet.Host, before time.Duration) {
+	s.targets = append(s.targets, &target{replay.NewTarget(job, host.Instance()), host, before})
+}
+
+// minute scrapes every target once and evaluates the pack once.
+func (s *simulation) minute(t *testing.T) {
+	t.Helper()
+	s.now = s.now.Add(interval)
+	for _, one := range s.targets {
+		at := s.now.Add(-one.before)
+		s.fleet.Step(at)
+		scraped := one.Missed
+		if s.random.Float64() >= s.missed && one.host.Expose(one, at) {
+			scraped = one.Scraped
+		}
+		if err := scraped(context.Background(), s.store, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.evaluations++
+	if err := s.pack.Evaluate(context.Background(), s.now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// outage is a Prometheus that is away, while the fleet goes on.
+func (s *simulation) outage(t *testing.T, length time.Duration) {
+	t.Helper()
+	for end := s.now.Add(length); s.now.Before(end); {
+		s.now = s.now.Add(interval)
+		s.fleet.Step(s.now)
+	}
+	if err := s.pack.Restart(); err != nil {
+		t.Fatal(err)
+	}
+}
