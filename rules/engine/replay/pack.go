@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -35,23 +37,23 @@ type Pack struct {
 	interval time.Duration
 	store    *Store
 	engine   *promql.Engine
-	order    []int
-	groups   []*rules.Group
+	// Groups of one stage read nothing that another one of it records.
+	stages   [][]*rules.Group
 	restored int
-	alerts   []*Alert
-	firing   map[string]*Alert
+
+	mu     sync.Mutex
+	alerts []*Alert
+	firing map[string]*Alert
 }
 
-// Load reads the rule files of folder as they are shipped. The groups are
-// evaluated in the order of the numbers given, which a real Prometheus leaves to
-// chance; with none, in the order of their files.
-func Load(folder string, interval time.Duration, store *Store, order ...int) (*Pack, error) {
+// Load reads the rule files of folder as they are shipped.
+func Load(folder string, interval time.Duration, store *Store) (*Pack, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.rules.yml"))
 	if err != nil || len(files) == 0 {
 		return nil, fmt.Errorf("no rule files in %s (%w)", folder, err)
 	}
 	p := &Pack{
-		files: files, interval: interval, store: store, order: order, firing: map[string]*Alert{},
+		files: files, interval: interval, store: store, firing: map[string]*Alert{},
 		engine: promql.NewEngine(promql.EngineOpts{
 			MaxSamples: 50_000_000, Timeout: 2 * time.Minute, LookbackDelta: lookback,
 			EnableAtModifier: true, EnableNegativeOffset: true, Parser: parser.NewParser(parser.Options{}),
@@ -79,49 +81,51 @@ func (p *Pack) Restart() error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	p.groups = p.groups[:0]
-	for _, key := range sortedKeys(groups) {
-		p.groups = append(p.groups, groups[key])
-	}
-	for i, to := range p.order {
-		p.groups[i], p.groups[to] = p.groups[to], p.groups[i]
-	}
+	p.stages = staged(groups)
 	p.restored = 0
 	return nil
 }
 
-func sortedKeys(groups map[string]*rules.Group) []string {
-	var keys []string
-	for key := range groups {
-		keys = append(keys, key)
+// staged puts the groups that others read first. A real Prometheus starts each
+// group at a moment of its own and gives no order; a fixed one makes a run
+// repeatable, and lets the groups of a stage share the processors.
+func staged(groups map[string]*rules.Group) [][]*rules.Group {
+	stages := make([][]*rules.Group, 4)
+	for _, group := range groups {
+		stage := 2
+		switch group.Name() {
+		case "attestation-parameters":
+			stage = 0
+		case "attestation-memory":
+			stage = 1
+		case "attestation-spire": // It asks Keylime's group who is refused.
+			stage = 3
+		}
+		stages[stage] = append(stages[stage], group)
 	}
-	slices.Sort(keys)
-	return keys
-}
-
-// Groups are the names of the rule groups, in the order of their evaluation.
-func (p *Pack) Groups() []string {
-	var names []string
-	for _, group := range p.groups {
-		names = append(names, group.Name())
-	}
-	return names
+	return stages
 }
 
 // Evaluate evaluates every group once. A rule that can't be evaluated is a silent
 // alert, and so is an annotation that can't be filled: both are errors.
 func (p *Pack) Evaluate(ctx context.Context, now time.Time) error {
 	var errs []error
-	for _, group := range p.groups {
-		group.Eval(ctx, now)
-		for _, rule := range group.Rules() {
-			if err := rule.LastError(); err != nil {
-				errs = append(errs, fmt.Errorf("%s at %s: %w", rule.Name(), now.Format(time.RFC3339), err))
+	for _, stage := range p.stages {
+		var evaluations sync.WaitGroup
+		for _, group := range stage {
+			evaluations.Go(func() { group.Eval(ctx, now) })
+		}
+		evaluations.Wait()
+		for _, group := range stage {
+			for _, rule := range group.Rules() {
+				if err := rule.LastError(); err != nil {
+					errs = append(errs, fmt.Errorf("%s at %s: %w", rule.Name(), now.Format(time.RFC3339), err))
+				}
 			}
 		}
 	}
 	if p.restored++; p.restored == 2 {
-		for _, group := range p.groups {
+		for _, group := range p.groups() {
 			group.RestoreForState(now)
 		}
 	}
@@ -129,10 +133,12 @@ func (p *Pack) Evaluate(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
+func (p *Pack) groups() []*rules.Group { return slices.Concat(p.stages...) }
+
 // Evaluated is how long each group took at its last evaluation.
 func (p *Pack) Evaluated() map[string]time.Duration {
 	took := map[string]time.Duration{}
-	for _, group := range p.groups {
+	for _, group := range p.groups() {
 		for _, rule := range group.Rules() {
 			took[group.Name()] += rule.GetEvaluationDuration()
 		}
@@ -141,10 +147,19 @@ func (p *Pack) Evaluated() map[string]time.Duration {
 }
 
 // Alerts are all that have fired until now, in the order in which they began.
-func (p *Pack) Alerts() []*Alert { return p.alerts }
+func (p *Pack) Alerts() []*Alert {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slices.SortFunc(p.alerts, func(a, b *Alert) int {
+		return cmp.Or(a.Fired.Compare(b.Fired), labels.Compare(a.Labels, b.Labels))
+	})
+	return slices.Clone(p.alerts)
+}
 
 // notify is what would be sent to Alertmanager.
 func (p *Pack) notify(_ context.Context, _ string, sent ...*rules.Alert) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, a := range sent {
 		key := a.Labels.String()
 		known, ok := p.firing[key]
