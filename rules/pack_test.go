@@ -227,3 +227,17 @@ func TestAlertsHaveTheirCases(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesMergeNothing holds the files to plain YAML: Thanos' reader takes a label
+// that stands both in a merged map and beside it for a label that is there twice.
+func TestRulesMergeNothing(t *testing.T) {
+	files, err := filepath.Glob("*.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.Contains(read(t, file), "<<:") {
+			t.Errorf("%s: got a merge key, want every label written out", file)
+		}
+	}
+}
