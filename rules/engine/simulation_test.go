@@ -40,6 +40,9 @@ type simulation struct {
 
 	now         time.Time
 	evaluations int
+	// When the fault that is in the fleet was put there, or will be.
+	begun   time.Time
+	pending func()
 }
 
 type target struct {
@@ -84,6 +87,10 @@ func (s *simulation) minute(t *testing.T) {
 	for _, one := range s.targets {
 		at := s.now.Add(-one.before)
 		s.fleet.Step(at)
+		if s.pending != nil && !at.Before(s.begun) {
+			s.pending()
+			s.pending = nil
+		}
 		scraped := one.Missed
 		if s.random.Float64() >= s.missed && one.host.Expose(one, at) {
 			scraped = one.Scraped

@@ -9,8 +9,6 @@ const backdated = 10 * time.Second
 type Certificate struct {
 	Kind, Name  string
 	From, Until time.Time
-	// Frozen is one that nobody renews.
-	Frozen bool
 	// Broken is one whose file is half written, Short one without its intermediate.
 	Broken, Short bool
 
@@ -30,7 +28,7 @@ func (c *Certificate) issue(f *Fleet, at time.Time) {
 }
 
 func (c *Certificate) step(f *Fleet, now time.Time) {
-	if c.share > 0 && !c.Frozen && !c.renewAt.After(now) {
+	if c.share > 0 && !c.renewAt.After(now) {
 		c.issue(f, now)
 	}
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,46 +13,41 @@ func (h *Host) Expose(to Exposition, now time.Time) bool {
 	if !h.up(now) {
 		return false
 	}
-	parts := []struct {
+	type part struct {
 		collector string
 		fails     bool
-		reason    string
 		expose    func()
-	}{
-		{"tpm", h.TPMWedged, "timeout", func() { h.exposeTPM(to) }},
-		{"boot", h.TPMWedged, "timeout", func() { h.exposeBoot(to) }},
-		{"luks", false, "", func() { h.exposeDisk(to) }},
-		{"keylime-agent", h.AgentDead || h.AgentHangs, "unreachable", func() {
+	}
+	parts := []part{
+		{"tpm", h.TPMWedged, func() { h.exposeTPM(to) }},
+		{"boot", h.TPMWedged, func() { h.exposeBoot(to) }},
+		{"luks", false, func() { h.exposeDisk(to) }},
+		{"keylime-agent", h.AgentDead || h.AgentHangs, func() {
 			to.Set(truth(!h.AgentDead && !h.AgentHangs), "attestation_keylime_local_agent_up")
-			to.Set(1, "attestation_keylime_local_agent_info", "agent", h.AgentID)
+			to.Set(1, "attestation_keylime_local_agent_info", "agent", cmp.Or(h.Claims, h.AgentID))
 		}},
-		{"certificate", false, "", func() {
+		{"certificate", false, func() {
 			for _, c := range h.Certificates {
 				c.expose(to)
 			}
 		}},
-		{"spire-agent", h.SPIREAgentDown, "unreachable", func() { h.exposeSPIREAgent(to) }},
-		{"spire-plugins", false, "", func() { h.exposePlugins(to) }},
-		{"trust-bundle", h.Bundle.Unreadable, "malformed", func() {
+		{"spire-agent", h.SPIREAgentDown, func() { h.exposeSPIREAgent(to) }},
+		{"spire-plugins", false, func() { h.exposePlugins(to) }},
+		{"trust-bundle", false, func() {
 			h.Bundle.expose(h.fleet.Server, to, now)
 			h.cached.expose(h.fleet.Server, to, now)
 		}},
-		{"timer", false, "", func() {
+		{"timer", false, func() {
 			for _, t := range h.Timers {
 				t.expose(h, to)
 			}
 		}},
 	}
 	if h == h.fleet.Spire {
-		parts = append(parts, []struct {
-			collector string
-			fails     bool
-			reason    string
-			expose    func()
-		}{
-			{"spire-server", h.fleet.Server.Down, "unreachable", func() { h.fleet.Server.expose(to, now) }},
-			{"keylime-verifier", h.fleet.Verifier.Down, "unreachable", func() { h.fleet.Verifier.expose(to, now) }},
-			{"keylime-registrar", h.fleet.Verifier.RegistrarDown, "unreachable", func() { h.fleet.Verifier.exposeRegistrar(to) }},
+		parts = append(parts, []part{
+			{"spire-server", h.fleet.Server.Down, func() { h.fleet.Server.expose(to, now) }},
+			{"keylime-verifier", h.fleet.Verifier.Down, func() { h.fleet.Verifier.expose(to, now) }},
+			{"keylime-registrar", h.fleet.Verifier.RegistrarDown, func() { h.fleet.Verifier.exposeRegistrar(to) }},
 		}...)
 	}
 	for _, part := range parts {
@@ -80,11 +76,7 @@ func (h *Host) exposeTPM(to Exposition) {
 		}
 		to.Set(1, "attestation_tpm_pcr_info", "bank", "sha256", "pcr", strconv.Itoa(pcr), "digest", digest, "boot", id)
 	}
-	resets := h.boots
-	if h.Cleared {
-		resets = 0
-	}
-	to.Set(float64(resets), "attestation_tpm_resets_total")
+	to.Set(float64(h.boots), "attestation_tpm_resets_total")
 	to.Set(0, "attestation_tpm_restarts_total")
 	to.Set(1, "attestation_tpm_clock_safe")
 	to.Set(float64(h.measurements), "attestation_tpm_pcr_updates_total")

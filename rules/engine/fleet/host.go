@@ -17,7 +17,9 @@ type Host struct {
 	Gone, TPMWedged, AgentDead, AgentHangs  bool
 	SPIREAgentDown, PluginRebuilt, Banned   bool
 	PCR7Extended, LockedOut, SelfTestFailed bool
-	Cleared, SecureBootOff                  bool
+	SecureBootOff                           bool
+	// Claims is an agent id that isn't the host's own.
+	Claims string
 	// Without are collectors that the exporter no longer has.
 	Without map[string]bool
 	// NoPassphrase is a disk whose only keyslots are the TPM's.
@@ -196,6 +198,44 @@ func (h *Host) planUpdate(after time.Time) {
 	h.updateAt = day.Add(h.fleet.between(0, time.Hour))
 }
 
+// Unplanned moves the weekly reboots and the kernels of the month behind a moment:
+// nobody reboots a host that is being mended.
+func (f *Fleet) Unplanned(until time.Time) {
+	for _, h := range f.Hosts() {
+		if h.reboot.Before(until) {
+			h.planReboot(until)
+		}
+		if h.updateAt.Before(until) {
+			h.planUpdate(until)
+		}
+	}
+}
+
+// Install puts another kernel in the place of the one that was measured, Restore
+// the same one again.
+func (h *Host) Install() { h.installed++ }
+
+// Restore takes back the kernel that Install put there.
+func (h *Host) Restore() { h.installed = h.measured }
+
+// Unbind leaves the disk with bindings of an earlier boot, Bind binds it anew.
+func (h *Host) Unbind() { h.enrolled = h.measured - 1 }
+
+// Bind binds the disk to what was measured.
+func (h *Host) Bind() { h.enrolled = h.measured }
+
+// Clear is TPM2_Clear, which also forgets how often the chip was reset.
+func (h *Host) Clear() { h.boots = 0 }
+
+// Guess is somebody who tries PINs.
+func (h *Host) Guess(tries int) { h.failures += tries }
+
+// SwitchOff takes the host away until SwitchOn, which boots it.
+func (h *Host) SwitchOff() { h.Gone = true }
+
+// SwitchOn boots a host that was switched off.
+func (h *Host) SwitchOn(now time.Time) { h.Gone, h.off, h.back = false, now, now.Add(time.Second) }
+
 // Reboot takes the host away for the time that a boot lasts.
 func (h *Host) Reboot(now time.Time) {
 	h.off, h.back = now, now.Add(h.fleet.between(100*time.Second, 2*time.Minute))
@@ -237,7 +277,7 @@ func (h *Host) started(at time.Time) {
 		t.boot(h.fleet, at)
 	}
 	for _, c := range h.Certificates {
-		if c.Kind == "svid" && !c.Frozen {
+		if c.Kind == "svid" {
 			c.issue(h.fleet, at)
 		}
 	}

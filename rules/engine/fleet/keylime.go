@@ -46,11 +46,11 @@ func (v *Verifier) ask(h *Host, now time.Time) {
 		return
 	}
 	switch {
-	case h.up(now) && !h.AgentDead && !h.AgentHangs:
+	case h.up(now) && !h.AgentDead && !h.AgentHangs && !h.TPMWedged:
 		h.lastSuccess = now.Add(-v.fleet.between(0, quoteInterval))
 		h.lastAnswer = now
 		h.attested++
-	case h.AgentHangs && h.up(now):
+	case (h.AgentHangs || h.TPMWedged) && h.up(now):
 		// Seen on the real verifier: an agent that takes the connection and says
 		// nothing stays in its state for minutes.
 	case now.Sub(h.lastAnswer) > giveUpAfter:

@@ -62,6 +62,12 @@ func (s *Server) step(now time.Time) {
 	}
 }
 
+// Rotating is whether the next authority is prepared.
+func (s *Server) Rotating() bool { return s.prepared != nil }
+
+// Line is when the active authority should have been replaced long ago.
+func (s *Server) Line() time.Time { return s.active.until.Add(-authorityLife / 8) }
+
 func (s *Server) expose(to Exposition, now time.Time) {
 	up := s.serving(now)
 	to.Set(truth(up), "attestation_spire_server_up", "trust_domain", TrustDomain)
@@ -121,6 +127,20 @@ func (b *Bundle) Line(share float64) time.Time {
 	last := b.ends()
 	return last.until.Add(-time.Duration(share * float64(last.until.Sub(last.from))))
 }
+
+// Lacking is when the server prepares, or prepared, the first authority that the
+// copy lacks.
+func (b *Bundle) Lacking(s *Server) time.Time {
+	for _, a := range s.live() {
+		if !slices.Contains(b.copied, a) {
+			return a.from.Add(backdated)
+		}
+	}
+	return time.Time{}
+}
+
+// Ends is when the copy holds no valid authority any more.
+func (b *Bundle) Ends() time.Time { return b.ends().until }
 
 func (b *Bundle) expose(s *Server, to Exposition, now time.Time) {
 	if b.Unreadable {

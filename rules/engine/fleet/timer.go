@@ -106,8 +106,11 @@ func (t *Timer) finish(f *Fleet) {
 	t.plan(f, t.start)
 }
 
-// release ends a run that was stuck.
-func (t *Timer) release(now time.Time) { t.Stuck, t.exit = false, now }
+// Next is when the timer must have elapsed, its own delay granted.
+func (t *Timer) Next() time.Time { return t.next.Add(t.delay + accuracy) }
+
+// Began is when the run that is going on did.
+func (t *Timer) Began() time.Time { return t.start }
 
 func (t *Timer) expose(h *Host, to Exposition) {
 	to.Set(1, "attestation_timer_loaded", "timer", t.Name)
