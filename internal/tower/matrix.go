@@ -128,7 +128,6 @@ func keylimeFaults() []Fault {
 		{
 			Name: "agent-gone", What: "the host's Keylime agent ends, and the verifier gives it up",
 			Alerts: []string{"KeylimeLocalAgentDown"},
-			Hidden: []string{"KeylimeAgentGivenUp"},
 			breaks: does((*Tower).loseAgent),
 			mends:  (*Tower).recoverAgent,
 		},
