@@ -71,13 +71,13 @@ func simulate(t *testing.T, seed uint64) *simulation {
 		t.Fatal(err)
 	}
 	for i, host := range s.fleet.Hosts() {
-		s.watch(job, host, time.Duration(45-i*19)*time.Second)
+		s.watch(host, time.Duration(45-i*19)*time.Second)
 	}
 	return s
 }
 
-func (s *simulation) watch(job string, host *fleet.Host, before time.Duration) {
-	s.targets = append(s.targets, &target{replay.NewTarget(job, host.Instance()), host, before})
+func (s *simulation) watch(host *fleet.Host, before time.Duration, pairs ...string) {
+	s.targets = append(s.targets, &target{replay.NewTarget(job, host.Instance(), pairs...), host, before})
 }
 
 // minute scrapes every target once and evaluates the pack once.

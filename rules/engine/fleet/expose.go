@@ -43,10 +43,14 @@ func (h *Host) Expose(to Exposition, now time.Time) bool {
 			}
 		}},
 	}
-	if h == h.fleet.Spire {
+	if h == h.fleet.Spire || h.Standby {
+		verifier := "default"
+		if h.Standby {
+			verifier = "standby"
+		}
 		parts = append(parts, []part{
 			{"spire-server", h.fleet.Server.Down, func() { h.fleet.Server.expose(to, now) }},
-			{"keylime-verifier", h.fleet.Verifier.Down, func() { h.fleet.Verifier.expose(to, now) }},
+			{"keylime-verifier", h.fleet.Verifier.Down, func() { h.fleet.Verifier.expose(to, now, verifier) }},
 			{"keylime-registrar", h.fleet.Verifier.RegistrarDown, func() { h.fleet.Verifier.exposeRegistrar(to) }},
 		}...)
 	}

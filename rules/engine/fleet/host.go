@@ -20,6 +20,9 @@ type Host struct {
 	SecureBootOff                           bool
 	// Claims is an agent id that isn't the host's own.
 	Claims string
+	// Standby has a second SPIRE server and a second verifier, on the datastores of
+	// the first ones.
+	Standby bool
 	// Without are collectors that the exporter no longer has.
 	Without map[string]bool
 	// NoPassphrase is a disk whose only keyslots are the TPM's.

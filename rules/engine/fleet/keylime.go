@@ -19,7 +19,6 @@ const (
 	giveUpAfter = 71 * time.Second
 	// An agent that is added anew answers its first quote after this.
 	firstQuote = 3 * time.Second
-	verifierID = "default"
 )
 
 // Verifier is Keylime's verifier with its registrar.
@@ -69,7 +68,7 @@ func (h *Host) Readmit(now time.Time) {
 	h.state, h.added, h.lastAnswer, h.lastSuccess, h.attested = GetQuote, now, now, time.Time{}, 0
 }
 
-func (v *Verifier) expose(to Exposition, now time.Time) {
+func (v *Verifier) expose(to Exposition, now time.Time, verifierID string) {
 	to.Set(truth(!v.Down), "attestation_keylime_verifier_up", "verifier", verifierID)
 	if v.Down {
 		return

@@ -180,5 +180,5 @@ func (b *Bundle) expose(s *Server, to Exposition, now time.Time) {
 	}
 	to.Set(float64(missing), "attestation_trust_bundle_missing_authorities", pairs...)
 	to.Set(0, "attestation_trust_bundle_tainted_authorities", pairs...)
-	to.Set(unix(b.modified), "attestation_trust_bundle_modified_timestamp_seconds", pairs...)
+	to.Set(unix(b.modified), "attestation_trust_bundle_modified_timestamp_seconds", "bundle", b.Name)
 }

@@ -74,10 +74,12 @@ func (s *Store) Trim(now time.Time) error {
 // then Scraped or Missed, which write them as a scrape of Prometheus does: what
 // was there and isn't any more gets a staleness marker.
 type Target struct {
-	job, instance string
-	series        map[string]*sample
-	key           []byte
-	scrape        int
+	instance string
+	// Labels that every series of the target has, in pairs.
+	labels []string
+	series map[string]*sample
+	key    []byte
+	scrape int
 }
 
 type sample struct {
@@ -89,13 +91,12 @@ type sample struct {
 	stale  bool
 }
 
-// NewTarget is the instance of a scrape job.
-func NewTarget(job, instance string) *Target {
-	return &Target{job: job, instance: instance, series: map[string]*sample{}, scrape: 1}
+// NewTarget is the instance of a scrape job, with more labels in pairs where
+// several Prometheis have it.
+func NewTarget(job, instance string, pairs ...string) *Target {
+	pairs = append([]string{"job", job, "instance", instance}, pairs...)
+	return &Target{instance: instance, labels: pairs, series: map[string]*sample{}, scrape: 1}
 }
-
-// Instance is the address that the target is scraped at.
-func (t *Target) Instance() string { return t.instance }
 
 // Set gives one series, by name and pairs of label and value, its value in the
 // scrape that is going on.
@@ -106,8 +107,8 @@ func (t *Target) Set(value float64, name string, pairs ...string) {
 	}
 	s, ok := t.series[string(t.key)]
 	if !ok {
-		pairs = append([]string{labels.MetricName, name, "job", t.job, "instance", t.instance}, pairs...)
-		s = &sample{labels: labels.FromStrings(pairs...)}
+		all := append([]string{labels.MetricName, name}, t.labels...)
+		s = &sample{labels: labels.FromStrings(append(all, pairs...)...)}
 		t.series[string(t.key)] = s
 	}
 	s.value, s.scrape, s.stale = value, t.scrape, false
@@ -123,12 +124,6 @@ func (t *Target) Scraped(ctx context.Context, store *Store, at time.Time) error 
 func (t *Target) Missed(ctx context.Context, store *Store, at time.Time) error {
 	t.scrape++
 	t.Set(0, "up")
-	return t.write(ctx, store, at)
-}
-
-// Removed writes the end of a target that Prometheus no longer has.
-func (t *Target) Removed(ctx context.Context, store *Store, at time.Time) error {
-	t.scrape++
 	return t.write(ctx, store, at)
 }
 
