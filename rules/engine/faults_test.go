@@ -13,6 +13,8 @@ type fault struct {
 	mends  func(*simulation, *fleet.Host)
 	// Lasts is how long it stays, and settles how long its alerts may stay after.
 	lasts, settles time.Duration
+	// Stays is an event, which is shown for a day whatever is done.
+	stays bool
 	// On says which hosts it can be on; none is any but that of the servers.
 	on func(*fleet.Fleet) *fleet.Host
 	// Ready says when it can be put in; none is at any time.
@@ -35,6 +37,13 @@ type page struct {
 func theServers(f *fleet.Fleet) *fleet.Host { return f.Spire }
 
 const strayAgent = "99999999-0000-4000-8000-000000000009"
+
+func authority() page {
+	return page{
+		alert: "SPIREAuthorityNotRotated", waits: 5 * time.Minute,
+		since: func(s *simulation, _ *fleet.Host) time.Time { return s.fleet.Server.Line() },
+	}
+}
 
 // faults are all of the contract's table, and what else the fleet can show.
 func faults() []fault {
@@ -117,8 +126,8 @@ func faults() []fault {
 			},
 			breaks: func(s *simulation, _ *fleet.Host) { s.fleet.Server.Stalled = true },
 			mends:  func(s *simulation, _ *fleet.Host) { s.fleet.Server.Stalled = false },
-			pages: []page{{alert: "SPIREAuthorityNotRotated", waits: 5 * time.Minute,
-				since: func(s *simulation, _ *fleet.Host) time.Time { return s.fleet.Server.Line() }}}},
+			// Of both its types, which come in one notification.
+			pages: []page{authority(), authority()}},
 		{name: "chain without its intermediate", lasts: 15 * time.Minute, settles: 10 * time.Minute,
 			breaks: func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Short = true },
 			mends:  func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Short = false },
@@ -127,7 +136,7 @@ func faults() []fault {
 			breaks: func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Broken = true },
 			mends:  func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Broken = false },
 			pages:  []page{{alert: "CertificateUnreadable", waits: 15 * time.Minute}}},
-		{name: "TPM cleared", lasts: 15 * time.Minute, settles: 24 * time.Hour,
+		{name: "TPM cleared", lasts: 15 * time.Minute, settles: 10 * time.Minute, stays: true,
 			breaks: func(_ *simulation, h *fleet.Host) { h.Clear() },
 			mends:  func(_ *simulation, _ *fleet.Host) {},
 			pages:  []page{{alert: "TPMCleared"}}},
