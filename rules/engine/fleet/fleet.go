@@ -5,6 +5,7 @@
 package fleet
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 	_ "time/tzdata" // The fleet lives where clocks are put forward and back.
@@ -27,6 +28,7 @@ type Fleet struct {
 	Server   *Server
 	Verifier *Verifier
 
+	more   []*Host
 	random *rand.Rand
 	zone   *time.Location
 }
@@ -49,8 +51,15 @@ func New(seed uint64, start time.Time) (*Fleet, error) {
 	return f, nil
 }
 
-// Hosts are all three.
-func (f *Fleet) Hosts() []*Host { return []*Host{f.Spire, f.Auth, f.CA} }
+// Hosts are the three, and those that Grow added.
+func (f *Fleet) Hosts() []*Host { return append([]*Host{f.Spire, f.Auth, f.CA}, f.more...) }
+
+// Grow adds hosts with agents until there are so many.
+func (f *Fleet) Grow(hosts int, start time.Time) {
+	for n := len(f.Hosts()); n < hosts; n++ {
+		f.more = append(f.more, newHost(f, fmt.Sprintf("node-%05d.funlab.casa", n), fmt.Sprintf("22222222-0000-4000-8000-%012d", n), start))
+	}
+}
 
 // Step lets the time go on until now. It is called at least once a minute.
 func (f *Fleet) Step(now time.Time) {

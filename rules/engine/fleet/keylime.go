@@ -113,6 +113,6 @@ func (v *Verifier) exposeRegistrar(to Exposition) {
 	for _, id := range v.Stray {
 		to.Set(1, "attestation_keylime_agent_registered", "agent", id)
 	}
-	to.Set(float64(3+len(v.Stray)), "attestation_keylime_registrar_agents", "activated", "true")
+	to.Set(float64(len(v.fleet.Hosts())+len(v.Stray)), "attestation_keylime_registrar_agents", "activated", "true")
 	to.Set(0, "attestation_keylime_registrar_agents", "activated", "false")
 }

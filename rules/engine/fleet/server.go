@@ -82,7 +82,7 @@ func (s *Server) expose(to Exposition, now time.Time) {
 		to.Set(1, "attestation_spire_server_agent_can_reattest", "spiffe_id", id)
 	}
 	to.Set(svidLife.Seconds(), "attestation_spire_server_agent_svid_lifetime_seconds", "trust_domain", TrustDomain)
-	to.Set(3, "attestation_spire_server_agents", "trust_domain", TrustDomain, "attestation_type", "keylime")
+	to.Set(float64(len(s.fleet.Hosts())), "attestation_spire_server_agents", "trust_domain", TrustDomain, "attestation_type", "keylime")
 	if s.Unwanted > 0 {
 		to.Set(float64(s.Unwanted), "attestation_spire_server_agents", "trust_domain", TrustDomain, "attestation_type", "join_token")
 	}

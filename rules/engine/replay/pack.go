@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -40,6 +40,7 @@ type Pack struct {
 	// Groups of one stage read nothing that another one of it records.
 	stages   [][]*rules.Group
 	restored int
+	samples  atomic.Int64
 
 	mu     sync.Mutex
 	alerts []*Alert
@@ -67,7 +68,7 @@ func Load(folder string, interval time.Duration, store *Store) (*Pack, error) {
 func (p *Pack) Restart() error {
 	manager := rules.NewManager(&rules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
-		QueryFunc:            rules.EngineQueryFunc(p.engine, p.store),
+		QueryFunc:            p.query,
 		NotifyFunc:           p.notify,
 		Context:              context.Background(),
 		AppendableV2:         p.store,
@@ -135,15 +136,46 @@ func (p *Pack) Evaluate(ctx context.Context, now time.Time) error {
 
 func (p *Pack) groups() []*rules.Group { return slices.Concat(p.stages...) }
 
-// Evaluated is how long each group took at its last evaluation.
-func (p *Pack) Evaluated() map[string]time.Duration {
-	took := map[string]time.Duration{}
+// query is what rules.EngineQueryFunc does, and counts the samples that it read.
+func (p *Pack) query(ctx context.Context, text string, at time.Time) (promql.Vector, error) {
+	query, err := p.engine.NewInstantQuery(ctx, p.store, nil, text, at)
+	if err != nil {
+		return nil, err
+	}
+	defer query.Close()
+	result := query.Exec(ctx)
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	p.samples.Add(query.Stats().Samples.TotalSamples)
+	switch v := result.Value.(type) {
+	case promql.Vector:
+		return v, nil
+	case promql.Scalar:
+		return promql.Vector{promql.Sample{T: v.T, F: v.V}}, nil
+	}
+	return nil, fmt.Errorf("%s gives a %s, want a vector", text, result.Value.Type())
+}
+
+// Samples is how many samples all evaluations have read until now.
+func (p *Pack) Samples() int64 { return p.samples.Load() }
+
+// A Cost is how long one rule took at the last evaluation.
+type Cost struct {
+	Name string
+	Took time.Duration
+}
+
+// Costs are those of the rules, the dearest first.
+func (p *Pack) Costs() []Cost {
+	var costs []Cost
 	for _, group := range p.groups() {
 		for _, rule := range group.Rules() {
-			took[group.Name()] += rule.GetEvaluationDuration()
+			costs = append(costs, Cost{rule.Name(), rule.GetEvaluationDuration()})
 		}
 	}
-	return took
+	slices.SortFunc(costs, func(a, b Cost) int { return cmp.Compare(b.Took, a.Took) })
+	return costs
 }
 
 // Alerts are all that have fired until now, in the order in which they began.
@@ -179,6 +211,3 @@ func (p *Pack) notify(_ context.Context, _ string, sent ...*rules.Alert) {
 		}
 	}
 }
-
-// Unfilled returns an annotation that a template's error stands in.
-func Unfilled(a *Alert) bool { return strings.Contains(a.Summary, "error expanding template") }
