@@ -113,7 +113,7 @@ func (m mutant) verdict(folder string) (string, error) {
 		if name == m.file {
 			content = m.content
 		}
-		if strings.HasPrefix(name, strings.TrimSuffix(m.file, "rules.yml")) && strings.HasSuffix(name, ".test.yml") {
+		if strings.HasPrefix(name, strings.TrimSuffix(m.file, ".rules.yml")) && strings.HasSuffix(name, ".test.yml") {
 			args = append(args, name)
 		}
 		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o600); err != nil {
