@@ -9,6 +9,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -107,7 +108,7 @@ func (t *Target) Set(value float64, name string, pairs ...string) {
 	}
 	s, ok := t.series[string(t.key)]
 	if !ok {
-		all := append([]string{labels.MetricName, name}, t.labels...)
+		all := append([]string{model.MetricNameLabel, name}, t.labels...)
 		s = &sample{labels: labels.FromStrings(append(all, pairs...)...)}
 		t.series[string(t.key)] = s
 	}
