@@ -119,7 +119,7 @@ func (h *Host) exposeDisk(to Exposition) {
 		}
 	}
 	to.Set(2, "attestation_luks_keyslots", "device", device, "type", "tpm")
-	to.Set(truth(!h.NoPassphrase), "attestation_luks_keyslots", "device", device, "type", "other")
+	to.Set(1, "attestation_luks_keyslots", "device", device, "type", "other")
 }
 
 func (h *Host) exposeSPIREAgent(to Exposition) {

@@ -73,8 +73,7 @@ func (v *Verifier) expose(to Exposition, now time.Time, verifierID string) {
 	if v.Down {
 		return
 	}
-	read := now
-	to.Set(v.fleet.Spire.stamp(read), "attestation_keylime_verifier_read_timestamp_seconds", "verifier", verifierID)
+	to.Set(v.fleet.Spire.stamp(now), "attestation_keylime_verifier_read_timestamp_seconds", "verifier", verifierID)
 	to.Set(quoteInterval.Seconds(), "attestation_keylime_quote_interval_seconds", "verifier", verifierID)
 	count := map[int]int{}
 	for _, h := range v.fleet.Hosts() {

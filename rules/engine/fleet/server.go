@@ -78,7 +78,7 @@ func (s *Server) expose(to Exposition, now time.Time) {
 		id := h.spiffeID()
 		to.Set(1, "attestation_spire_server_agent_info", "spiffe_id", id, "trust_domain", TrustDomain, "attestation_type", "keylime", "keylime_agent", h.AgentID)
 		to.Set(unix(h.svid.Until), "attestation_spire_server_agent_svid_not_after_timestamp_seconds", "spiffe_id", id)
-		to.Set(truth(h.Banned), "attestation_spire_server_agent_banned", "spiffe_id", id)
+		to.Set(0, "attestation_spire_server_agent_banned", "spiffe_id", id)
 		to.Set(1, "attestation_spire_server_agent_can_reattest", "spiffe_id", id)
 	}
 	to.Set(svidLife.Seconds(), "attestation_spire_server_agent_svid_lifetime_seconds", "trust_domain", TrustDomain)
