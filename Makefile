@@ -69,7 +69,7 @@ detection: ## Make the table of detection times in docs/alerts.md anew
 	cd rules/engine && go test -count=1 -timeout 30m -run TestTroubledTime . -update
 
 .PHONY: bench-rules
-bench-rules: ## One evaluation of all rules at 10 to 10,000 hosts; 10,000 takes 4 GiB
+bench-rules: ## One evaluation of all rules at 10 to 10,000 hosts
 	cd rules/engine && go test -run '^$$' -bench Evaluation -benchtime 2x -timeout 2h .
 
 .PHONY: mutate-rules

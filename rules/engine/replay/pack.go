@@ -56,7 +56,9 @@ func Load(folder string, interval time.Duration, store *Store) (*Pack, error) {
 	p := &Pack{
 		files: files, interval: interval, store: store, firing: map[string]*Alert{},
 		engine: promql.NewEngine(promql.EngineOpts{
-			MaxSamples: 50_000_000, Timeout: 2 * time.Minute, LookbackDelta: lookback,
+			// Prometheus' own limit of samples. Its limit of time would make a busy
+			// machine's runs fail.
+			MaxSamples: 50_000_000, Timeout: time.Hour, LookbackDelta: lookback,
 			EnableAtModifier: true, EnableNegativeOffset: true, Parser: parser.NewParser(parser.Options{}),
 		}),
 	}
