@@ -13,7 +13,8 @@ type fault struct {
 	mends  func(*simulation, *fleet.Host)
 	// Lasts is how long it stays, and settles how long its alerts may stay after.
 	lasts, settles time.Duration
-	// Stays is an event, which is shown for a day whatever is done.
+	// Stays is an event, which is shown for a day whatever is done, so that a second
+	// one of the same host within the day tells nothing new.
 	stays bool
 	// On says which hosts it can be on; none is any but that of the servers.
 	on func(*fleet.Fleet) *fleet.Host

@@ -78,6 +78,7 @@ func notShown() []string {
 		"attestation_tpm_pcr_matches_baseline",                 // No host has a baseline.
 		"attestation_tpm_pcr_baseline_timestamp_seconds",       // The same.
 		"attestation_spire_plugin_load_failed",                 // The plugin is there.
+		"attestation_certificate_first_seen_timestamp_seconds", // Every certificate tells when it began.
 		"attestation_keylime_max_attestation_interval_seconds", // Every agent is in pull mode.
 	}
 }

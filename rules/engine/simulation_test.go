@@ -14,7 +14,7 @@ import (
 
 var (
 	days   = flag.Int("days", 14, "length of the quiet time")
-	rounds = flag.Int("rounds", 3, "how often each fault is put in; one that lasts for hours, a third as often")
+	rounds = flag.Int("rounds", 3, "how often each fault is put in; one that lasts for hours or stays, a third as often")
 	update = flag.Bool("update", false, "write the table of docs/alerts.md instead of comparing with it")
 )
 
