@@ -53,7 +53,7 @@ vulncheck: ## govulncheck, whose database comes from the network: no part of mak
 check-rules: ## promtool and amtool on rules, their tests and the Alertmanager example
 	@.ci/tools promtool amtool
 	promtool check rules rules/*.rules.yml
-	promtool test rules rules/*.test.yml
+	ls -S rules/*.test.yml | xargs -n 1 -P $$(nproc) promtool test rules
 	amtool check-config alertmanager/alertmanager.yml
 
 .PHONY: test-rules-engine
