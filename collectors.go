@@ -32,11 +32,11 @@ func addCollectors(app *kingpin.Application) *choices {
 	c.tpm = addTPMLayer(app)
 	spire := addSPIRELayer(app)
 	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.",
-		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.tpm, collector.NewTPM) }))
+		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.tpm, t.tpmPlaces, collector.NewTPM) }))
 	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.",
-		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.boot, collector.NewBoot) }))
+		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.boot, t.bootPlaces, collector.NewBoot) }))
 	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.",
-		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.luks, collector.NewLUKS) }))
+		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.luks, t.luksPlaces, collector.NewLUKS) }))
 	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app))
 	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app))
 	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm, spire))
@@ -88,15 +88,12 @@ func (c *choices) build(logger *slog.Logger) (map[string]parts, error) {
 	return enabled, nil
 }
 
-// collectors are for the exporter. They leave to its privileged reader what that
+// collectorsOf are for the exporter. They leave to its privileged reader what that
 // answers, where there is one.
-func (c *choices) collectors(logger *slog.Logger, client reader.Client) (map[string]collector.Collector, error) {
-	enabled, err := c.build(logger)
-	if err != nil {
-		return nil, err
-	}
+func collectorsOf(enabled map[string]parts, client reader.Client) (map[string]collector.Collector, error) {
 	made := map[string]collector.Collector{}
 	for name, parts := range enabled {
+		var err error
 		if made[name], err = parts.collector(client); err != nil {
 			return nil, err
 		}

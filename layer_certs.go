@@ -56,11 +56,13 @@ func addCertificate(app *kingpin.Application) build {
 // the reader has no network.
 func certificateParts(onDisk, onNetwork *certs.Source) parts {
 	files := topic[certs.Reading]{"certificate", certs.ErrAbsent, onDisk.Read}
+	places := files.places(onDisk.Findings)
 	return parts{
-		questions: []*reader.Question{files.question()},
+		questions: []*reader.Question{files.question(), places.question()},
 		collector: func(client reader.Client) (collector.Collector, error) {
 			return collector.NewCertificate(certs.Join(files.by(client), onNetwork.Read)), nil
 		},
+		found: func(client reader.Client) look { return places.look(client).with(onNetwork.Findings) },
 	}
 }
 

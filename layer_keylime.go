@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/config"
 
 	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/finding"
 	"funlab.casa/attestation_exporter/keylime"
 	"funlab.casa/attestation_exporter/reader"
 )
@@ -18,19 +22,57 @@ func keylimeFiles() keylime.Files { return keylime.Files{LookupEnv: os.LookupEnv
 
 // httpConfig adds the flag for a client identity, which is always the user's to
 // give: any certificate of Keylime's CA is an administrator's.
-func httpConfig(app *kingpin.Application, name string) func() (*config.HTTPClientConfig, error) {
-	flag := "collector." + name + ".http-config"
-	path := app.Flag(flag, "File in Prometheus' http_config form with the client certificate; without it the server isn't read.").
-		PlaceHolder("FILE").String()
-	return func() (*config.HTTPClientConfig, error) {
-		if *path == "" {
-			return nil, nil
+func httpConfig(app *kingpin.Application, name string) *identity {
+	i := &identity{flag: "collector." + name + ".http-config"}
+	app.Flag(i.flag, "File in Prometheus' http_config form with the client certificate; without it the server isn't read.").
+		PlaceHolder("FILE").StringVar(&i.path)
+	return i
+}
+
+// An identity is what a server of Keylime's is shown.
+type identity struct {
+	flag, path string
+}
+
+// load returns nil where the user gave none.
+func (i *identity) load() (*config.HTTPClientConfig, error) {
+	if i.path == "" {
+		return nil, nil
+	}
+	loaded, err := keylime.LoadHTTPConfig(i.path)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", i.flag, err)
+	}
+	return loaded, nil
+}
+
+// finding also tells of none, for without it the server isn't read.
+func (i *identity) finding() finding.Finding {
+	if i.path == "" {
+		return finding.Finding{What: "http-config", From: finding.Default, State: finding.Absent}
+	}
+	return finding.At("http-config", i.path, finding.Flag)
+}
+
+// overruled puts what this command line says in the place of what Keylime's
+// configuration does. A flag with no place wasn't given. A host without that
+// configuration isn't without Keylime if a flag was.
+func overruled(found look, said ...finding.Finding) look {
+	byFlag := func(f finding.Finding) bool { return f.From == finding.Flag }
+	said = slices.DeleteFunc(said, func(f finding.Finding) bool { return byFlag(f) && f.Place == "" })
+	return func(ctx context.Context) ([]finding.Finding, error) {
+		all, err := found(ctx)
+		if errors.Is(err, keylime.ErrAbsent) {
+			if !slices.ContainsFunc(said, byFlag) {
+				return nil, err
+			}
+			err = nil
 		}
-		loaded, err := keylime.LoadHTTPConfig(*path)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", flag, err)
+		for _, one := range said {
+			all = slices.DeleteFunc(all, func(f finding.Finding) bool { return f.What == one.What })
+			all = append(all, one)
 		}
-		return loaded, nil
+		return all, err
 	}
 }
 
@@ -43,11 +85,15 @@ func addKeylimeVerifier(app *kingpin.Application) build {
 	identity := httpConfig(app, "keylime-verifier")
 	return func(*slog.Logger) (parts, error) {
 		settings := topic[keylime.VerifierSettings]{"keylime-verifier", keylime.ErrAbsent, keylimeFiles().Verifier}
+		places := settings.places(keylimeFiles().VerifierFindings)
 		return parts{
-			questions: []*reader.Question{settings.question()},
+			questions: []*reader.Question{settings.question(), places.question()},
+			found: func(client reader.Client) look {
+				return overruled(places.look(client), finding.URL("url", options.URL, finding.Flag), finding.Named("id", options.ID, finding.Flag), identity.finding())
+			},
 			collector: func(client reader.Client) (_ collector.Collector, err error) {
 				options.Settings = settings.by(client)
-				if options.HTTP, err = identity(); err != nil {
+				if options.HTTP, err = identity.load(); err != nil {
 					return nil, err
 				}
 				verifier, err := keylime.NewVerifier(options)
@@ -69,11 +115,15 @@ func addKeylimeRegistrar(app *kingpin.Application) build {
 	identity := httpConfig(app, "keylime-registrar")
 	return func(*slog.Logger) (parts, error) {
 		settings := topic[keylime.RegistrarSettings]{"keylime-registrar", keylime.ErrAbsent, keylimeFiles().Registrar}
+		places := settings.places(keylimeFiles().RegistrarFindings)
 		return parts{
-			questions: []*reader.Question{settings.question()},
+			questions: []*reader.Question{settings.question(), places.question()},
+			found: func(client reader.Client) look {
+				return overruled(places.look(client), finding.URL("url", options.URL, finding.Flag), identity.finding())
+			},
 			collector: func(client reader.Client) (_ collector.Collector, err error) {
 				options.Settings = settings.by(client)
-				if options.HTTP, err = identity(); err != nil {
+				if options.HTTP, err = identity.load(); err != nil {
 					return nil, err
 				}
 				registrar, err := keylime.NewRegistrar(options)
@@ -98,8 +148,12 @@ func addKeylimeAgent(app *kingpin.Application, tpm *tpmLayer, spire *spireLayer)
 			return parts{}, err
 		}
 		settings := topic[keylime.AgentSettings]{"keylime-agent", keylime.ErrAbsent, keylimeFiles().Agent}
+		places := settings.places(keylimeFiles().AgentFindings)
 		return parts{
-			questions: []*reader.Question{settings.question()},
+			questions: []*reader.Question{settings.question(), places.question()},
+			found: func(client reader.Client) look {
+				return overruled(places.look(client), finding.Named("address", address, finding.Flag))
+			},
 			collector: func(client reader.Client) (collector.Collector, error) {
 				agent := &keylime.LocalAgent{
 					Address:  address,

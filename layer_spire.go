@@ -13,6 +13,7 @@ import (
 
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/finding"
 	"funlab.casa/attestation_exporter/reader"
 	"funlab.casa/attestation_exporter/spire"
 )
@@ -85,12 +86,12 @@ func (l *spireLayer) agentTopic() topic[spire.AgentReading] {
 }
 
 func (l *spireLayer) buildAgent(*slog.Logger) (parts, error) {
-	return partsOf(l.agentTopic(), collector.NewSPIREAgent), nil
+	return partsOf(l.agentTopic(), l.readings().agent.Findings, collector.NewSPIREAgent), nil
 }
 
 func (l *spireLayer) buildServer(*slog.Logger) (parts, error) {
 	server := topic[spire.ServerReading]{"spire-server", spire.ErrAbsent, l.readings().server.Read}
-	return partsOf(server, collector.NewSPIREServer), nil
+	return partsOf(server, l.readings().server.Findings, collector.NewSPIREServer), nil
 }
 
 func (l *spireLayer) buildPlugins(*slog.Logger) (parts, error) {
@@ -98,7 +99,8 @@ func (l *spireLayer) buildPlugins(*slog.Logger) (parts, error) {
 		AgentConfigs:  l.agent.Place.Configs,
 		ServerConfigs: l.server.Place.Configs,
 	})
-	return partsOf(topic[[]spire.Pin]{"spire-plugins", spire.ErrAbsent, plugins.Read}, collector.NewSPIREPlugins), nil
+	pins := topic[[]spire.Pin]{"spire-plugins", spire.ErrAbsent, plugins.Read}
+	return partsOf(pins, plugins.Findings, collector.NewSPIREPlugins), nil
 }
 
 // bundleFiles are those that the user named, else the standard ones and the one
@@ -108,11 +110,37 @@ func (l *spireLayer) bundleFiles() []certs.File {
 		return given(l.bundles)
 	}
 	files := certs.DefaultBundles()
-	named := l.readings().agent.BundleFile()
+	named, _ := l.readings().agent.BundleFile()
 	if named != "" && !slices.ContainsFunc(files, func(f certs.File) bool { return f.Path == named }) {
 		files = append(files, certs.File{Path: named, Optional: true})
 	}
 	return files
+}
+
+// bundlePlaces are the files, with who named each.
+func (l *spireLayer) bundlePlaces(files []certs.File) look {
+	return func(context.Context) ([]finding.Finding, error) {
+		named, config := l.readings().agent.BundleFile()
+		var found []finding.Finding
+		for _, file := range files {
+			from := finding.Whether(!file.Optional)
+			if file.Optional && file.Path == named {
+				from = config
+			}
+			found = append(found, finding.At("file", file.Path, from))
+		}
+		return found, nil
+	}
+}
+
+func endpointPlaces(asked func() []*spire.Endpoint) look {
+	return func(context.Context) ([]finding.Finding, error) {
+		var found []finding.Finding
+		for _, endpoint := range asked() {
+			found = append(found, endpoint.Finding())
+		}
+		return found, nil
+	}
 }
 
 // foundEndpoint is the bundle endpoint that server.conf switches on, if any, where
@@ -149,23 +177,31 @@ func (l *spireLayer) buildTrustBundle(logger *slog.Logger) (parts, error) {
 	if err != nil {
 		return parts{}, fmt.Errorf("--collector.trust-bundle.file: %w", err)
 	}
-	var endpoints []spire.LiveSource
+	var endpoints []*spire.Endpoint
 	for _, text := range l.endpoints {
 		endpoint, err := spire.ParseEndpoint(text, l.anchors)
 		if err != nil {
 			return parts{}, fmt.Errorf("--collector.trust-bundle.endpoint: %w", err)
 		}
-		endpoints = append(endpoints, endpoint.Live)
+		endpoints = append(endpoints, endpoint)
 	}
 	copies := topic[certs.BundleReading]{"trust-bundle", certs.ErrAbsent, spire.WithCached(source.Read, l.readings().agent.Cached)}
 	live := l.liveTopic()
+	places := copies.places(l.bundlePlaces(bundles))
+	asked := func() []*spire.Endpoint {
+		if found := l.foundEndpoint(logger, bundles); found != nil {
+			return []*spire.Endpoint{found}
+		}
+		return endpoints
+	}
 	return parts{
-		questions: []*reader.Question{copies.question(), live.question()},
+		questions: []*reader.Question{copies.question(), live.question(), places.question()},
+		found:     func(client reader.Client) look { return places.look(client).with(endpointPlaces(asked)) },
 		collector: func(client reader.Client) (collector.Collector, error) {
-			if found := l.foundEndpoint(logger, bundles); found != nil {
-				endpoints = append(endpoints, found.Live)
+			sources := []spire.LiveSource{live.by(client)}
+			for _, endpoint := range asked() {
+				sources = append(sources, endpoint.Live)
 			}
-			sources := append([]spire.LiveSource{live.by(client)}, endpoints...)
 			return collector.NewTrustBundle(spire.WithLive(copies.by(client), spire.MergeLive(sources...))), nil
 		},
 	}, nil

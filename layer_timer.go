@@ -7,6 +7,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/reader"
 	"funlab.casa/attestation_exporter/systemd"
 )
 
@@ -16,11 +17,14 @@ func addTimer(app *kingpin.Application) build {
 		Default(systemd.DefaultInclude).StringVar(&options.Include)
 	app.Flag("collector.timer.expected", "Timer that must be there. Repeatable.").
 		PlaceHolder("NAME.timer").StringsVar(&options.Expected)
-	return unprivileged(func(*slog.Logger) (collector.Collector, error) {
+	return func(*slog.Logger) (parts, error) {
 		units, err := systemd.New(options)
 		if err != nil {
-			return nil, fmt.Errorf("--collector.timer: %w", err)
+			return parts{}, fmt.Errorf("--collector.timer: %w", err)
 		}
-		return collector.NewTimer(units.Read), nil
-	})
+		return parts{
+			collector: func(reader.Client) (collector.Collector, error) { return collector.NewTimer(units.Read), nil },
+			found:     func(reader.Client) look { return units.Findings },
+		}, nil
+	}
 }

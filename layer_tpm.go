@@ -65,6 +65,9 @@ type tpmTopics struct {
 	tpm  topic[tpm.Reading]
 	boot topic[boot.Reading]
 	luks topic[luks.Reading]
+
+	// What each of them reads.
+	tpmPlaces, bootPlaces, luksPlaces look
 }
 
 // rsaEKIndex is where a TPM keeps the certificate of its RSA 2048 endorsement key
@@ -108,10 +111,15 @@ func (l *tpmLayer) topics(logger *slog.Logger) (*tpmTopics, error) {
 		IMA:           &ima.Source{Directory: ima.DefaultDirectory},
 		Logger:        logger.With("collector", "boot"),
 	}
+	luksSource := luks.Source{Devices: l.luksDevices, Measured: bootSource.Measured}
 	l.made = &tpmTopics{
 		tpm:  topic[tpm.Reading]{"tpm", tpm.ErrAbsent, shared.Read},
 		boot: topic[boot.Reading]{"boot", boot.ErrAbsent, duty.New(bootPatience, bootSource.Read).Read},
-		luks: topic[luks.Reading]{"luks", luks.ErrAbsent, luks.Source{Devices: l.luksDevices, Measured: bootSource.Measured}.Read},
+		luks: topic[luks.Reading]{"luks", luks.ErrAbsent, luksSource.Read},
+
+		tpmPlaces:  source.Findings,
+		bootPlaces: bootSource.Findings,
+		luksPlaces: luksSource.Findings,
 	}
 	return l.made, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -43,7 +44,11 @@ func main() {
 // out, until ctx ends. Log lines go to log.
 func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if len(args) > 0 && args[0] == statusName {
-		return runStatus(ctx, args[1:], out)
+		flags, ok := cutConfiguration(args[1:])
+		if !ok {
+			return runStatus(ctx, args[1:], out)
+		}
+		args = append([]string{configurationName}, flags...)
 	}
 	app := kingpin.New(name, "Exports the state of a host's chain of trust to Prometheus: TPM, boot, disks, Keylime, certificates, trust bundles and timers.")
 	app.Version(version.Print(name))
@@ -64,6 +69,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	serve := app.Command("serve", "Serve metrics. This is what happens without a command, too.").Default()
 	privileged := addReader(app)
 	baseline := app.Command("baseline", "Print the current PCRs as a baseline file, as --collector.tpm.baseline reads it.")
+	configuration := app.Command(configurationName, "Show which places the collectors read, and who named each: what status --configuration does.").Hidden()
 	asking := app.Command(statusName, "Ask exporters and show on one screen what they say of their hosts. It takes flags of its own: see status --help.")
 
 	command, err := app.Parse(args)
@@ -77,6 +83,12 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		return choices.tpm.printBaseline(ctx, out)
 	case privileged.command.FullCommand():
 		return privileged.serve(ctx, logger, choices)
+	case configuration.FullCommand():
+		enabled, err := choices.build(logger)
+		if err != nil {
+			return err
+		}
+		return printFound(out, choices.found(ctx, enabled, privileged.client()))
 	case asking.FullCommand():
 		return errors.New("status is the first word of its command line, try status --help")
 	case serve.FullCommand():
@@ -84,11 +96,16 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err := checkTimes(*timeout, *offset); err != nil {
 		return err
 	}
-	enabled, err := choices.collectors(logger, privileged.client())
+	enabled, err := choices.build(logger)
 	if err != nil {
 		return err
 	}
-	set := collector.NewSet(logger, enabled)
+	client := privileged.client()
+	made, err := collectorsOf(enabled, client)
+	if err != nil {
+		return err
+	}
+	set := collector.NewSet(logger, made)
 	handler := collector.NewHandler(set, collector.HandlerOptions{
 		Timeout:       *timeout,
 		TimeoutOffset: *offset,
@@ -97,6 +114,9 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		Logger:        logger,
 	})
 	logger.Info("Starting", "version", version.Info(), "build_context", version.BuildContext(), "collectors", set.Names())
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	looking.Go(func() { logFound(ctx, logger, choices.found(ctx, enabled, client)) })
 	return listen(ctx, logger, toolkit, *anonymous, *telemetryPath, handler)
 }
 

@@ -37,9 +37,12 @@ func (r readerCommand) client() reader.Client {
 
 // buildReader watches the reader from the exporter.
 func buildReader(*slog.Logger) (parts, error) {
-	return parts{collector: func(client reader.Client) (collector.Collector, error) {
-		return collector.NewReader(client.Greet), nil
-	}}, nil
+	return parts{
+		collector: func(client reader.Client) (collector.Collector, error) {
+			return collector.NewReader(client.Greet), nil
+		},
+		found: func(client reader.Client) look { return client.Findings },
+	}, nil
 }
 
 // serve answers until ctx ends.

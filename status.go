@@ -34,6 +34,19 @@ type statusCommand struct {
 	screen  terminal
 }
 
+// configurationName is the command behind status --configuration: the one view that
+// asks no exporter, and takes an exporter's flags instead.
+const configurationName = "configuration"
+
+// cutConfiguration returns what follows --configuration where that is the first word
+// after status, as it must be: what follows is another program's command line.
+func cutConfiguration(args []string) (flags []string, found bool) {
+	if len(args) == 0 || args[0] != "--"+configurationName {
+		return nil, false
+	}
+	return args[1:], true
+}
+
 // runStatus shows the state and returns an exitError by the convention of the
 // monitoring plugins, for whom a wrong command line is UNKNOWN.
 func runStatus(ctx context.Context, args []string, out io.Writer) error {
@@ -58,10 +71,14 @@ func parseStatus(args []string, out io.Writer) (*statusCommand, error) {
 	app.Flag("all", "Show each thing that was looked at, and not only the sums of the layers.").Short('a').BoolVar(&c.all)
 	app.Flag("json", "Print JSON; docs/status.md describes it.").BoolVar(&c.json)
 	app.Flag("watch", "Show it again after this time, until interrupted, such as 10s.").Short('w').PlaceHolder("INTERVAL").DurationVar(&c.watch)
+	configuration := app.Flag(configurationName, "Show instead which places the collectors of this host read, and who named each; asks no exporter. It comes first, and what follows are the exporter's own flags: give those that it runs with.").Bool()
 	app.Flag("timeout", "Time for each exporter to answer.").Default("10s").DurationVar(&c.timeout)
 	clientFile := app.Flag("http-config", "File in Prometheus' http_config form: tls_config, basic_auth.").PlaceHolder("FILE").String()
 	if _, err := app.Parse(args); err != nil {
 		return nil, fmt.Errorf("%w, try %s %s --help", err, name, statusName)
+	}
+	if *configuration {
+		return nil, fmt.Errorf("--%s must be the first word after %s", configurationName, statusName)
 	}
 	if c.watch != 0 && c.watch < time.Second {
 		return nil, fmt.Errorf("--watch=%v must be 1s or more: each look is a scrape", c.watch)

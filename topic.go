@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 
 	"funlab.casa/attestation_exporter/collector"
 	"funlab.casa/attestation_exporter/reader"
@@ -40,20 +39,16 @@ func (t topic[R]) by(client reader.Client) func(context.Context) (R, error) {
 type parts struct {
 	questions []*reader.Question
 	collector func(reader.Client) (collector.Collector, error)
+	found     func(reader.Client) look
 }
 
-// partsOf are those of a collector that shows a topic and nothing else.
-func partsOf[R any](t topic[R], show func(func(context.Context) (R, error)) collector.Collector) parts {
+// partsOf are those of a collector that shows a topic, which reads the places that
+// find finds, and nothing else.
+func partsOf[R any](t topic[R], find look, show func(func(context.Context) (R, error)) collector.Collector) parts {
+	places := t.places(find)
 	return parts{
-		questions: []*reader.Question{t.question()},
+		questions: []*reader.Question{t.question(), places.question()},
 		collector: func(client reader.Client) (collector.Collector, error) { return show(t.by(client)), nil },
-	}
-}
-
-// unprivileged makes the parts of a collector that needs no right.
-func unprivileged(with func(*slog.Logger) (collector.Collector, error)) build {
-	return func(logger *slog.Logger) (parts, error) {
-		made, err := with(logger)
-		return parts{collector: func(reader.Client) (collector.Collector, error) { return made, nil }}, err
+		found:     places.look,
 	}
 }

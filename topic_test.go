@@ -188,6 +188,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"UUID":"hash_ek","Address":"127.0.0.1:1","TLS":true}`, `{"URL":{"Scheme":"https","Host":"h"}}`,
 		`{"PCRs":[{"Bank":"sha256","Digest":"AA=="}],"Properties":{},"EKCertificates":[{}],"Baseline":{}}`,
 		`{"Log":{"Matches":[{}]},"Files":[{}],"IMA":{}}`, `{"Devices":[{"Bindings":[{"StandsOn":[{}]}],"Keyslots":{}}]}`, `null`,
+		`[{"What":"socket","Place":"/s","From":"flag","State":"there","Reader":true},{}]`,
 	} {
 		f.Add([]byte(reading))
 	}
@@ -206,7 +207,11 @@ func FuzzAnswer(f *testing.F) {
 	}); err != nil {
 		f.Fatal(err)
 	}
-	collectors, err := choices.collectors(slog.New(slog.DiscardHandler), client)
+	enabled, err := choices.build(slog.New(slog.DiscardHandler))
+	if err != nil {
+		f.Fatal(err)
+	}
+	collectors, err := collectorsOf(enabled, client)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -216,6 +221,7 @@ func FuzzAnswer(f *testing.F) {
 		for _, c := range collectors {
 			update(t, c)
 		}
+		_ = printFound(io.Discard, choices.found(t.Context(), enabled, client)) // only a panic would be wrong
 	})
 }
 

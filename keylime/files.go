@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/finding"
 	"funlab.casa/attestation_exporter/regular"
 )
 
@@ -42,24 +43,36 @@ type parse func(path string, text []byte, section string, allowed []string) (val
 // python reads the configuration of one of the Python components: the first base
 // file there is, and the snippets of both folders on top.
 func (f Files) python(ctx context.Context, component string, allowed []string) (values, error) {
-	base := slices.DeleteFunc([]string{f.etc(component), f.usrEtc(component)}, func(path string) bool {
-		_, err := os.Stat(path)
-		return errors.Is(err, fs.ErrNotExist)
-	})
-	if len(base) == 0 {
-		return f.merge(ctx, component, nil, parseINI, allowed)
-	}
-	paths, err := withSnippets(base[:1], f.usrEtc(component)+".d", f.etc(component)+".d")
+	paths, err := f.pythonPaths(component)
 	if err != nil {
 		return nil, err
 	}
 	return f.merge(ctx, component, paths, parseINI, allowed)
 }
 
+func (f Files) pythonPaths(component string) ([]string, error) {
+	base := slices.DeleteFunc([]string{f.etc(component), f.usrEtc(component)}, func(path string) bool {
+		_, err := os.Stat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if len(base) == 0 {
+		return nil, nil
+	}
+	return withSnippets(base[:1], f.usrEtc(component)+".d", f.etc(component)+".d")
+}
+
 // rust reads the configuration of the agent: everything there is, what is under /etc
 // on top of what the distribution ships.
 func (f Files) rust(ctx context.Context, allowed []string) (values, error) {
 	const component = "agent"
+	paths, err := f.rustPaths(component)
+	if err != nil {
+		return nil, err
+	}
+	return f.merge(ctx, component, paths, parseTOML, allowed)
+}
+
+func (f Files) rustPaths(component string) ([]string, error) {
 	var paths []string
 	for _, base := range []string{f.usrEtc(component), f.etc(component)} {
 		if _, err := os.Stat(base); !errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +83,7 @@ func (f Files) rust(ctx context.Context, allowed []string) (values, error) {
 			return nil, err
 		}
 	}
-	return f.merge(ctx, component, paths, parseTOML, allowed)
+	return paths, nil
 }
 
 func (f Files) etc(component string) string {
@@ -98,13 +111,22 @@ func withSnippets(paths []string, folders ...string) ([]string, error) {
 	return paths, nil
 }
 
-// merge parses paths in order, later ones winning, and the environment over all. A
-// file named by KEYLIME_<COMPONENT>_CONFIG stands in for all of paths.
-func (f Files) merge(ctx context.Context, component string, paths []string, parse parse, allowed []string) (values, error) {
-	prefix := "KEYLIME_" + strings.ToUpper(component) + "_"
-	if path, ok := f.env(prefix + "CONFIG"); ok && path != "" {
-		paths = []string{path}
+// chosen returns paths and who named them, or the one file that the environment
+// names by KEYLIME_<COMPONENT>_CONFIG: it stands in for all of them.
+func (f Files) chosen(component string, paths []string) (chosen []string, from string) {
+	name := prefix(component) + "CONFIG"
+	if path, ok := f.env(name); ok && path != "" {
+		return []string{path}, name
 	}
+	return paths, finding.Default
+}
+
+func prefix(component string) string { return "KEYLIME_" + strings.ToUpper(component) + "_" }
+
+// merge parses the chosen ones of paths in order, later ones winning, and the
+// environment over all.
+func (f Files) merge(ctx context.Context, component string, paths []string, parse parse, allowed []string) (values, error) {
+	paths, _ = f.chosen(component, paths)
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("no %s: %w", f.etc(component), ErrAbsent)
 	}
@@ -124,7 +146,7 @@ func (f Files) merge(ctx context.Context, component string, paths []string, pars
 		maps.Copy(merged, found)
 	}
 	for _, key := range allowed {
-		name := prefix + strings.ToUpper(key)
+		name := prefix(component) + strings.ToUpper(key)
 		if text, ok := f.env(name); ok {
 			merged[key] = value{text: text, from: name}
 		}

@@ -8,6 +8,7 @@
 package luks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,11 +93,7 @@ func (s Source) Read(ctx context.Context) (Reading, error) {
 // devices lists what is to be read.
 func (s Source) devices() ([]Device, error) {
 	if len(s.Devices) == 0 {
-		sysfs := s.Sysfs
-		if sysfs == "" {
-			sysfs = "/sys/class/block"
-		}
-		return openDevices(sysfs)
+		return openDevices(s.sysfs())
 	}
 	var devices []Device
 	for _, path := range s.Devices {
@@ -104,6 +101,8 @@ func (s Source) devices() ([]Device, error) {
 	}
 	return devices, nil
 }
+
+func (s Source) sysfs() string { return cmp.Or(s.Sysfs, "/sys/class/block") }
 
 // inspect reads one header.
 func inspect(device Device) (Device, []keyholder, error) {

@@ -11,6 +11,7 @@ import (
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/duty"
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/finding"
 	"funlab.casa/attestation_exporter/regular"
 	agentapi "funlab.casa/attestation_exporter/spire/proto/agent"
 )
@@ -134,18 +135,11 @@ func (a *Agent) loadData(site site) (agentData, time.Time, error) {
 
 // readInfo asks the debug API, where it is switched on.
 func (a *Agent) readInfo(ctx context.Context, site site, reading *AgentReading) error {
-	admin := socket{path: site.config.AdminSocket, owners: site.socket.owners}
-	switch {
-	case a.options.AdminSocket != "":
-		admin.path = a.options.AdminSocket
-	case admin.path == "":
-		return nil
-	default:
-		if err := follow("admin_socket_path", admin.path); err != nil {
-			return err
-		}
+	path, _, err := a.adminSocket(site)
+	if err != nil || path == "" {
+		return err
 	}
-	conn, err := admin.connect(ctx)
+	conn, err := socket{path: path, owners: site.socket.owners}.connect(ctx)
 	if errors.Is(err, fs.ErrPermission) && a.options.AdminSocket == "" {
 		return nil
 	}
@@ -164,6 +158,21 @@ func (a *Agent) readInfo(ctx context.Context, site site, reading *AgentReading) 
 		return a.takeChain(chain, reading)
 	}
 	return nil
+}
+
+// adminSocket returns the socket of the debug API and who named it. It is empty where
+// the API is off.
+func (a *Agent) adminSocket(site site) (path, from string, err error) {
+	switch path = site.config.AdminSocket; {
+	case a.options.AdminSocket != "":
+		return a.options.AdminSocket, finding.Flag, nil
+	case path == "":
+		return "", "", nil
+	}
+	if err := follow("admin_socket_path", path); err != nil {
+		return "", "", err
+	}
+	return path, site.configPath, nil
 }
 
 // takeChain takes the agent's certificate from the debug API's summary of it.

@@ -18,6 +18,7 @@ import (
 
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/finding"
 	"funlab.casa/attestation_exporter/regular"
 )
 
@@ -37,6 +38,7 @@ type Endpoint struct {
 	url         string
 	id          spiffeid.ID // of the endpoint's SVID; zero for the profile https_web
 	anchors     string      // the PEM file that verifies that SVID
+	from        string      // who named it
 	now         func() time.Time
 
 	turn chan struct{} // held by whoever uses what follows
@@ -62,7 +64,7 @@ func ParseEndpoint(text, anchors string) (*Endpoint, error) {
 	if err != nil || address.Scheme != "https" || address.Host == "" || address.User != nil {
 		return nil, fmt.Errorf("bundle endpoint %q: want an https URL without a user", text)
 	}
-	endpoint := &Endpoint{trustDomain: domain, url: address.String(), anchors: anchors, now: time.Now, turn: make(chan struct{}, 1)}
+	endpoint := &Endpoint{trustDomain: domain, url: address.String(), anchors: anchors, from: finding.Flag, now: time.Now, turn: make(chan struct{}, 1)}
 	if len(parts) == 3 {
 		if endpoint.id, err = spiffeid.FromString(parts[2]); err != nil {
 			return nil, fmt.Errorf("bundle endpoint %q: SPIFFE ID: %w", text, err)
@@ -90,7 +92,12 @@ func (s *Server) Endpoint(anchors string) (*Endpoint, error) {
 		host = "localhost"
 	}
 	domain := site.config.TrustDomain
-	return ParseEndpoint(domain+",https://"+net.JoinHostPort(host, port)+",spiffe://"+domain+"/spire/server", anchors)
+	endpoint, err := ParseEndpoint(domain+",https://"+net.JoinHostPort(host, port)+",spiffe://"+domain+"/spire/server", anchors)
+	if err != nil {
+		return nil, err
+	}
+	endpoint.from = site.configPath
+	return endpoint, nil
 }
 
 // Live returns the endpoint's bundle. It is asked once in five minutes, and its

@@ -65,13 +65,14 @@ func (a *Agent) Live(ctx context.Context) ([]certs.LiveBundle, error) {
 }
 
 // BundleFile returns the trust_bundle_path of agent.conf, a copy of the bundle that
-// the agent starts from, and "" where there is none, or none that can be found.
-func (a *Agent) BundleFile() string {
+// the agent starts from, and the file that says so. Both are "" where there is none,
+// or none that can be found.
+func (a *Agent) BundleFile() (path, config string) {
 	site, err := a.finder.find()
 	if err != nil || follow("trust_bundle_path", site.config.TrustBundle) != nil {
-		return ""
+		return "", ""
 	}
-	return site.config.TrustBundle
+	return site.config.TrustBundle, site.configPath
 }
 
 // Cached returns the bundle in the agent's data directory, as one more copy of the

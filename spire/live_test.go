@@ -145,7 +145,7 @@ func TestBundleFile(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			agent := NewAgent(AgentOptions{Place: Place{Configs: []string{writeFile(t.TempDir(), "agent.conf", tt.text)}}})
-			if got := agent.BundleFile(); got != tt.want {
+			if got, _ := agent.BundleFile(); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

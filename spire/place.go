@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/finding"
 	"funlab.casa/attestation_exporter/regular"
 )
 
@@ -60,12 +61,15 @@ func (p Place) isEmpty() bool {
 
 // A site is one part of SPIRE as found on this host.
 type site struct {
-	config Config
+	config     Config
+	configPath string
 	// configErr says why config is empty although a file was to be read, or why a
 	// path in it can't be followed. The standard places may be right all the same.
 	configErr error
 	dataDir   string // empty where unknown
 	socket    socket
+	// dataFrom and socketFrom are who named the two.
+	dataFrom, socketFrom string
 }
 
 // A finder finds a part of SPIRE anew for each reading: it may be installed, or
@@ -83,14 +87,15 @@ type finder struct {
 // file nor a data directory nor a socket is there.
 func (f *finder) find() (site, error) {
 	var found site
-	path, here := firstThere(f.given.or(f.standard).Configs)
+	var here bool
+	found.configPath, here = firstThere(f.given.or(f.standard).Configs)
 	if here || len(f.given.Configs) > 0 {
-		found.config, found.configErr = f.readConfig(path)
+		found.config, found.configErr = f.readConfig(found.configPath)
 	}
 	var dataThere, socketThere bool
 	var dataErr, socketErr error
-	found.dataDir, dataThere, dataErr = locate("data_dir", found.config.DataDir, f.given.DataDirs, f.standard.DataDirs)
-	found.socket.path, socketThere, socketErr = locate("socket_path", found.config.Socket, f.given.Sockets, f.standard.Sockets)
+	found.dataDir, found.dataFrom, dataThere, dataErr = found.locate("data_dir", found.config.DataDir, f.given.DataDirs, f.standard.DataDirs)
+	found.socket.path, found.socketFrom, socketThere, socketErr = found.locate("socket_path", found.config.Socket, f.given.Sockets, f.standard.Sockets)
 	found.configErr = errors.Join(found.configErr, dataErr, socketErr)
 	here = here || dataThere || socketThere
 	if !here && f.given.isEmpty() {
@@ -148,20 +153,20 @@ func lookupOwner(name string) ([]uint32, error) {
 // locate finds what the configuration names by key: where the user says, else where
 // the configuration does, else in a standard place. There is whether something other
 // than the configuration says that this part of SPIRE is here.
-func locate(key, configured string, given, standard []string) (path string, there bool, err error) {
+func (s site) locate(key, configured string, given, standard []string) (path, from string, there bool, err error) {
 	if len(given) > 0 {
 		path, there = firstThere(given)
-		return path, there, nil
+		return path, finding.Flag, there, nil
 	}
 	if configured != "" {
 		if err = follow(key, configured); err == nil {
-			return configured, false, nil
+			return configured, s.configPath, false, nil
 		}
 	}
 	if path, there = firstThere(standard); there {
 		err = nil // SPIRE's own archive has relative paths, and this is what they mean.
 	}
-	return path, there, err
+	return path, finding.Default, there, err
 }
 
 // follow returns why a path in the configuration can't be followed from here, or

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/finding"
 	"funlab.casa/attestation_exporter/regular"
 )
 
@@ -29,17 +30,26 @@ type PluginOptions struct {
 // Plugins compares the external plugins of this host's SPIRE with their pins. It is
 // safe for concurrent use.
 type Plugins struct {
-	places  [][]string
+	places  []pluginPlace
 	configs regular.Memory[Config]
 	hashes  regular.Memory[[sha256.Size]byte]
 }
 
 // NewPlugins makes a Plugins.
 func NewPlugins(options PluginOptions) *Plugins {
-	return &Plugins{places: [][]string{
-		Place{Configs: options.AgentConfigs}.or(defaultAgent()).Configs,
-		Place{Configs: options.ServerConfigs}.or(defaultServer()).Configs,
+	place := func(given []string, standard Place) pluginPlace {
+		return pluginPlace{Place{Configs: given}.or(standard).Configs, finding.Whether(len(given) > 0)}
+	}
+	return &Plugins{places: []pluginPlace{
+		place(options.AgentConfigs, defaultAgent()),
+		place(options.ServerConfigs, defaultServer()),
 	}}
+}
+
+// A pluginPlace lists where one configuration file may be, and who said so.
+type pluginPlace struct {
+	configs []string
+	from    string
 }
 
 // A PinReason says in one word why a plugin's file could not be compared.
@@ -75,7 +85,7 @@ func (p *Plugins) Read(ctx context.Context) ([]Pin, error) {
 	here := false
 	seen := map[[2]string]bool{}
 	for _, place := range p.places {
-		path, there := firstThere(place)
+		path, there := firstThere(place.configs)
 		if !there {
 			continue
 		}

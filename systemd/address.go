@@ -12,11 +12,14 @@ import (
 // dbus.socket has it under /run, of which /var/run is a link).
 const standardAddress = "unix:path=/run/dbus/system_bus_socket"
 
+// busVariable is what names another system bus to all programs.
+const busVariable = "DBUS_SYSTEM_BUS_ADDRESS"
+
 // systemBusAddress returns the address of the system bus, and whether systemd or
 // the environment promises that something is there. booted is the folder that
 // exists where systemd is the service manager (sd_booted(3)).
 func systemBusAddress(booted string) (address string, promised bool) {
-	if address = os.Getenv("DBUS_SYSTEM_BUS_ADDRESS"); address != "" {
+	if address = os.Getenv(busVariable); address != "" {
 		return address, true
 	}
 	_, err := os.Lstat(booted)
