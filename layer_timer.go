@@ -7,7 +7,6 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"funlab.casa/attestation_exporter/collector"
-	"funlab.casa/attestation_exporter/reader"
 	"funlab.casa/attestation_exporter/systemd"
 )
 
@@ -22,9 +21,6 @@ func addTimer(app *kingpin.Application) build {
 		if err != nil {
 			return parts{}, fmt.Errorf("--collector.timer: %w", err)
 		}
-		return parts{
-			collector: func(reader.Client) (collector.Collector, error) { return collector.NewTimer(units.Read), nil },
-			found:     func(reader.Client) look { return units.Findings },
-		}, nil
+		return unprivileged(collector.NewTimer(units.Read), units.Findings), nil
 	}
 }

@@ -52,3 +52,11 @@ func partsOf[R any](t topic[R], find look, show func(func(context.Context) (R, e
 		found:     places.look,
 	}
 }
+
+// unprivileged are the parts of a collector that needs no right.
+func unprivileged(made collector.Collector, find look) parts {
+	return parts{
+		collector: func(reader.Client) (collector.Collector, error) { return made, nil },
+		found:     func(reader.Client) look { return find },
+	}
+}

@@ -17,7 +17,10 @@ func (f *finder) findings(site site) []finding.Finding {
 		finding.At("data-dir", site.dataDir, site.dataFrom),
 		finding.At("socket", site.socket.path, site.socketFrom),
 	}
-	from := finding.Whether(f.owner != "")
+	from := finding.Flag
+	if f.owner == "" {
+		from = "data-dir" // whose owner it is
+	}
 	for _, owner := range site.socket.owners {
 		found = append(found, finding.Named("user", strconv.FormatUint(uint64(owner), 10), from))
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/finding"
 )
 
 // DefaultFile is where securityfs shows the modes.
@@ -35,6 +36,11 @@ type Reading struct {
 	// Mode is the mode in force, in the kernel's own word: none, integrity or
 	// confidentiality in Linux 6.
 	Mode string
+}
+
+// Findings says where the mode is read.
+func (s Source) Findings(context.Context) ([]finding.Finding, error) {
+	return []finding.Finding{finding.At("file", s.File, finding.Default)}, nil
 }
 
 // Read reads the mode in force.
