@@ -5,7 +5,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestAt(t *testing.T) {
@@ -39,6 +42,68 @@ func TestAt(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, want)
 		}
 	}
+}
+
+// A right is asked for as reading would need it: root's tests look with another's
+// eyes, for nothing is closed to root.
+func TestAtWithoutRights(t *testing.T) {
+	dir, err := os.MkdirTemp("", "finding")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	closed, searched := filepath.Join(dir, "closed"), filepath.Join(dir, "searched")
+	file, socket := filepath.Join(searched, "file"), filepath.Join(searched, "socket")
+	for _, folder := range []string{closed, searched} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for path, mode := range map[string]fs.FileMode{dir: 0o711, closed: 0, file: 0o333, socket: 0o444, searched: 0o111} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer os.Chmod(searched, 0o700)
+
+	for _, tt := range []struct {
+		name, path string
+		want       State
+	}{
+		{"a file that may only be written", file, Closed},
+		{"a socket that may only be read", socket, Closed},
+		{"a directory that may only be searched", searched, There},
+		{"a closed directory", closed, Closed},
+		{"what is in it", filepath.Join(closed, "file"), Closed},
+	} {
+		if got := asNobody(t, func() State { return At("place", tt.path, Flag).State }); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// asNobody calls look without root's rights. The thread that gave them up ends with
+// its goroutine.
+func asNobody(t *testing.T, look func() State) State {
+	t.Helper()
+	const nobody = 65534
+	seen := make(chan State)
+	go func() {
+		runtime.LockOSThread()
+		if os.Geteuid() == 0 {
+			_, _ = unix.SetfsuidRetUid(nobody) // returns the former user, and no error
+		}
+		seen <- look()
+	}()
+	return <-seen
 }
 
 func TestMatching(t *testing.T) {
