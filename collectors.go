@@ -31,6 +31,7 @@ func addCollectors(app *kingpin.Application) *choices {
 
 	c.tpm = addTPMLayer(app)
 	spire := addSPIRELayer(app)
+	certificates := addCertificateLayer(app)
 	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.",
 		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.tpm, t.tpmPlaces, collector.NewTPM) }))
 	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.",
@@ -39,8 +40,8 @@ func addCollectors(app *kingpin.Application) *choices {
 		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.luks, t.luksPlaces, collector.NewLUKS) }))
 	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app))
 	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app))
-	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm, spire))
-	c.add(app, "certificate", "Certificates in files and behind TLS endpoints.", addCertificate(app))
+	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm, spire, certificates))
+	c.add(app, "certificate", "Certificates in files and behind TLS endpoints.", certificates.build)
 	c.add(app, "spire-agent", "This host's SPIRE agent and its SVID.", spire.buildAgent)
 	spire.serverChoice = c.addOff(app, "spire-server", "Agents, authorities and entries of this host's SPIRE server, by a socket whose group is full administration.", spire.buildServer)
 	c.add(app, "spire-plugins", "External plugins of SPIRE against the checksums that they are pinned by.", spire.buildPlugins)

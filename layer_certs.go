@@ -12,44 +12,54 @@ import (
 	"funlab.casa/attestation_exporter/reader"
 )
 
-func addCertificate(app *kingpin.Application) build {
-	var files, endpoints, chains []string
+// certificateLayer is what the user said of certificates.
+type certificateLayer struct {
+	files, endpoints, chains []string
+	// watched are the names of the endpoints, once the collector is built.
+	watched []string
+}
+
+func addCertificateLayer(app *kingpin.Application) *certificateLayer {
+	l := &certificateLayer{}
 	app.Flag("collector.certificate.file", "Certificate file, or a glob pattern of them, instead of those of Keylime, DevID and step-ca. Repeatable.").
-		PlaceHolder("GLOB").StringsVar(&files)
+		PlaceHolder("GLOB").StringsVar(&l.files)
 	app.Flag("collector.certificate.endpoint", "TLS endpoint, verified against the system's authorities or those in CAFILE; one handshake in 5 minutes. Repeatable.").
-		PlaceHolder("HOST:PORT[@CAFILE]").StringsVar(&endpoints)
+		PlaceHolder("HOST:PORT[@CAFILE]").StringsVar(&l.endpoints)
 	app.Flag("collector.certificate.chain", "Certificate file whose chain is to verify against the authorities in CAFILE, instead of Keylime's. Repeatable.").
-		PlaceHolder("FILE:CAFILE").StringsVar(&chains)
-	return func(logger *slog.Logger) (parts, error) {
-		private := certs.Config{Files: certs.DefaultFiles(), Chains: certs.DefaultChains()}
-		if len(files) > 0 {
-			private.Files = given(files)
-		}
-		if len(chains) > 0 {
-			private.Chains = nil
-		}
-		for _, text := range chains {
-			chain, err := certs.ParseChain(text)
-			if err != nil {
-				return parts{}, fmt.Errorf("--collector.certificate.chain: %w", err)
-			}
-			private.Chains = append(private.Chains, chain)
-		}
-		var public certs.Config
-		for _, text := range endpoints {
-			endpoint, err := certs.ParseEndpoint(text)
-			if err != nil {
-				return parts{}, fmt.Errorf("--collector.certificate.endpoint: %w", err)
-			}
-			public.Endpoints = append(public.Endpoints, endpoint)
-		}
-		onDisk, diskErr := certs.NewSource(logger, private)
-		onNetwork, networkErr := certs.NewSource(logger, public)
-		if err := errors.Join(diskErr, networkErr); err != nil {
-			return parts{}, fmt.Errorf("--collector.certificate: %w", err)
-		}
-		return certificateParts(onDisk, onNetwork), nil
+		PlaceHolder("FILE:CAFILE").StringsVar(&l.chains)
+	return l
+}
+
+func (l *certificateLayer) build(logger *slog.Logger) (parts, error) {
+	private := certs.Config{Files: certs.DefaultFiles(), Chains: certs.DefaultChains()}
+	if len(l.files) > 0 {
+		private.Files = given(l.files)
 	}
+	if len(l.chains) > 0 {
+		private.Chains = nil
+	}
+	for _, text := range l.chains {
+		chain, err := certs.ParseChain(text)
+		if err != nil {
+			return parts{}, fmt.Errorf("--collector.certificate.chain: %w", err)
+		}
+		private.Chains = append(private.Chains, chain)
+	}
+	var public certs.Config
+	for _, text := range l.endpoints {
+		endpoint, err := certs.ParseEndpoint(text)
+		if err != nil {
+			return parts{}, fmt.Errorf("--collector.certificate.endpoint: %w", err)
+		}
+		public.Endpoints = append(public.Endpoints, endpoint)
+		l.watched = append(l.watched, endpoint.Name())
+	}
+	onDisk, diskErr := certs.NewSource(logger, private)
+	onNetwork, networkErr := certs.NewSource(logger, public)
+	if err := errors.Join(diskErr, networkErr); err != nil {
+		return parts{}, fmt.Errorf("--collector.certificate: %w", err)
+	}
+	return certificateParts(onDisk, onNetwork), nil
 }
 
 // certificateParts leave the files to the reader, and the endpoints to the exporter:

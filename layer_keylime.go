@@ -138,7 +138,7 @@ func addKeylimeRegistrar(app *kingpin.Application) build {
 
 // addKeylimeAgent takes the agent's id from the TPM or from its SPIRE twin where
 // agent.conf leaves it open.
-func addKeylimeAgent(app *kingpin.Application, tpm *tpmLayer, spire *spireLayer) build {
+func addKeylimeAgent(app *kingpin.Application, tpm *tpmLayer, spire *spireLayer, certificates *certificateLayer) build {
 	var address string
 	app.Flag("collector.keylime-agent.address", "Where this host's agent listens; default: from agent.conf.").
 		PlaceHolder("HOST:PORT").StringVar(&address)
@@ -161,8 +161,21 @@ func addKeylimeAgent(app *kingpin.Application, tpm *tpmLayer, spire *spireLayer)
 					EK:       ekOf(chip.tpm.by(client)),
 					SPIFFEID: spiffeIDOf(spire.agentTopic().by(client)),
 				}
-				return collector.NewKeylimeAgent(agent.Read), nil
+				return collector.NewKeylimeAgent(withoutWatched(agent.Read, certificates)), nil
 			},
 		}, nil
+	}
+}
+
+// withoutWatched leaves the agent's certificate to the collector of certificates
+// where the user named the agent as an endpoint, too. That one shows more of it, and
+// two collectors must not send the same series.
+func withoutWatched(read func(context.Context) (keylime.LocalAgentReading, error), certificates *certificateLayer) func(context.Context) (keylime.LocalAgentReading, error) {
+	return func(ctx context.Context) (keylime.LocalAgentReading, error) {
+		reading, err := read(ctx)
+		if slices.Contains(certificates.watched, reading.Address) {
+			reading.Certificate = nil
+		}
+		return reading, err
 	}
 }
