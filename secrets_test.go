@@ -76,13 +76,14 @@ func body(t *testing.T, url string) string {
 	return text
 }
 
-// A client key that can't be used shows when it is to be used, and what shows is not
-// the key.
+// A client key in a file may be mended while the program runs, so one that can't be
+// used shows when it is to be used, and what shows is not the key.
 func TestBrokenKeyStaysIn(t *testing.T) {
 	dir := t.TempDir()
-	certFile, _ := selfSigned(t, dir)
+	certFile, keyFile := selfSigned(t, dir)
+	writeFile(t, keyFile, canary+"\n")
 	file := filepath.Join(dir, "http.yml")
-	writeFile(t, file, "tls_config:\n  cert_file: "+certFile+"\n  key: "+canary+"\n")
+	writeFile(t, file, "tls_config:\n  cert_file: "+certFile+"\n  key_file: "+keyFile+"\n")
 	s := serve(t, "--collector.disable-defaults", "--collector.keylime-verifier",
 		"--collector.keylime-verifier.url=https://127.0.0.1:1", "--collector.keylime-verifier.http-config="+file)
 	page := body(t, s.url+"/metrics")
@@ -100,6 +101,7 @@ func TestBrokenConfigurationIsNotQuoted(t *testing.T) {
 	dir := t.TempDir()
 	certFile, _ := selfSigned(t, dir)
 	for name, text := range map[string]string{
+		"a key that is none":     "tls_config:\n  cert_file: " + certFile + "\n  key: " + canary + "\n",
 		"key in the wrong place": "tls_config:\n  cert_file: " + certFile + "\nkey: " + canary + "\n",
 		"no YAML":                "tls_config: [" + canary + "\n",
 		"a password":             "basic_auth:\n  username: u\n  password: " + canary + "\n",

@@ -57,6 +57,9 @@ func parse(text []byte, policy Policy) (*config.HTTPClientConfig, error) {
 	if err := yaml.UnmarshalStrict(text, loaded); err != nil {
 		return nil, withoutText(err)
 	}
+	if err := checkInline(loaded.TLSConfig); err != nil {
+		return nil, err
+	}
 	loaded.FollowRedirects = false
 	return loaded, nil
 }
