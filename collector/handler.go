@@ -73,7 +73,7 @@ func NewHandler(set *Set, options HandlerOptions) http.Handler {
 // fromThisHost tells whether the scraper came by the loopback interface.
 func fromThisHost(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && peer.Addr().Unmap().IsLoopback()
+	return err == nil && peer.Addr().IsLoopback()
 }
 
 // scrapeTimeout is the time that one scrape has: the scraper's own timeout less

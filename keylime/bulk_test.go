@@ -181,17 +181,19 @@ func TestBrokenConnectionIsToldFromBrokenDocument(t *testing.T) {
 }
 
 func TestTooManyAgents(t *testing.T) {
-	reader, writer := io.Pipe()
-	go func() {
-		_, err := io.WriteString(writer, `{"results": {"first": {}`)
-		for i := 0; err == nil; i++ {
-			_, err = fmt.Fprintf(writer, `, "%d": {}`, i)
+	answer := func(n int) io.Reader {
+		var text strings.Builder
+		for i := range n {
+			fmt.Fprintf(&text, `, "%d": {"operational_state": 3}`, i)
 		}
-	}()
-	got, err := decodeBulk(reader, "default")
-	_ = reader.Close()
-	if got.agents != nil || err == nil || !strings.Contains(err.Error(), "more than 100000 agents") {
-		t.Errorf("got %d agents, %v, want an error that names the limit", len(got.agents), err)
+		return strings.NewReader(`{"results": {` + strings.TrimPrefix(text.String(), ", ") + `}}`)
+	}
+	if got, err := decodeBulk(answer(maxAgents), "default"); len(got.agents) != maxAgents || err != nil {
+		t.Errorf("as many as are read: got %d agents, %v, want all", len(got.agents), err)
+	}
+	got, err := decodeBulk(answer(maxAgents+1), "default")
+	if got.agents != nil || err == nil || failure.Of(err) != failure.Malformed || !strings.Contains(err.Error(), "more than 100000 agents") {
+		t.Errorf("one more: got %d agents, %v, want an error that names the limit", len(got.agents), err)
 	}
 }
 
