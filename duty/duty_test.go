@@ -144,3 +144,16 @@ func TestPanicIsAFailure(t *testing.T) {
 		t.Errorf("error: got %v, want the panic as an internal failure", err)
 	}
 }
+
+// A wall clock that is set neither shortens a rest nor prolongs it. Go leaves the
+// monotonic clock out of a moment's text once something has dropped it.
+func TestRestIgnoresTheWallClock(t *testing.T) {
+	s := source{takes: 10 * time.Millisecond}
+	limit := New(time.Minute, s.read)
+	if _, err := limit.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := limit.rested.String(); !strings.Contains(got, " m=") {
+		t.Errorf("end of the rest: got %s, want it by the monotonic clock", got)
+	}
+}
