@@ -200,6 +200,16 @@ func rounds(t *testing.T) int {
 	return n
 }
 
+// tolerance is how long a scrape may take, its way to this client included. The
+// client shares the machine with the exporter, and in `make test` with other tests;
+// `make soak` has it for itself.
+func tolerance() time.Duration {
+	if os.Getenv("SOAK_ROUNDS") != "" {
+		return patience
+	}
+	return 2 * patience
+}
+
 // TestEverythingMisbehaves lets all that listens on a host misbehave in one way after
 // the other. Each scrape is served in time, what needs nobody goes on, the reason is
 // the right one, nothing is left behind, and afterwards all is well again. What the
@@ -245,6 +255,7 @@ func TestEverythingMisbehaves(t *testing.T) {
 		}
 	}
 	begin := inUse(t)
+	allowed := tolerance()
 	tests := []struct {
 		name    string
 		conduct conduct
@@ -267,7 +278,7 @@ func TestEverythingMisbehaves(t *testing.T) {
 			for range rounds(t) {
 				for _, got := range together() {
 					total++
-					if got.took > 2*patience || !got.success["certificate"] || !got.success["trust-bundle"] {
+					if got.took > allowed || !got.success["certificate"] || !got.success["trust-bundle"] {
 						late++
 					}
 					if !got.none(tt.want) {
@@ -275,9 +286,7 @@ func TestEverythingMisbehaves(t *testing.T) {
 					}
 				}
 			}
-			// The client is on the same busy machine, hence the double patience, and one of
-			// a hundred may be late all the same.
-			if late*100 > total {
+			if late > 0 {
 				t.Errorf("%d of %d scrapes were late, or lacked what needs nobody:\n%s", late, total, s.log)
 			}
 			why := reasons(before, scrape())
@@ -290,7 +299,8 @@ func TestEverythingMisbehaves(t *testing.T) {
 				}
 			}
 			host.behave(nil)
-			until("works again", func(p page) bool { return p.all(tt.want) })
+			// What stands on the TPM comes back with it.
+			until("works again", func(p page) bool { return p.all(tt.want) && p.success["boot"] == first.success["boot"] })
 		})
 	}
 	client.CloseIdleConnections()

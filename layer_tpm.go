@@ -107,7 +107,7 @@ func (l *tpmLayer) topics(logger *slog.Logger) (*tpmTopics, error) {
 		EventLogGiven: l.eventLogGiven,
 		Files:         l.bootFiles,
 		Banks:         source.Selection.Banks(),
-		PCRs:          shared.Values,
+		PCRs:          offDuty(shared.Values),
 		IMA:           &ima.Source{Directory: ima.DefaultDirectory},
 		Logger:        logger.With("collector", "boot"),
 	}
@@ -122,6 +122,15 @@ func (l *tpmLayer) topics(logger *slog.Logger) (*tpmTopics, error) {
 		luksPlaces: luksSource.Findings,
 	}
 	return l.made, nil
+}
+
+// offDuty reads the TPM for the boot, whose limit is there for the firmware's sake:
+// a TPM that was silent for half a minute would else cost it ten.
+func offDuty(read func(context.Context, tpm.Selection) (tpm.Values, error)) func(context.Context, tpm.Selection) (tpm.Values, error) {
+	return func(ctx context.Context, selection tpm.Selection) (values tpm.Values, err error) {
+		duty.Elsewhere(ctx, func() { values, err = read(ctx, selection) })
+		return values, err
+	}
 }
 
 // build makes the parts of the collector that shows one of the topics.

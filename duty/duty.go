@@ -12,6 +12,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"funlab.casa/attestation_exporter/failure"
@@ -76,11 +77,27 @@ func (l *Limit[T]) Read(ctx context.Context) (T, error) {
 	}
 }
 
+// waited is the key of the time, in a reading's context, that it spent in Elsewhere.
+type waited struct{}
+
+// Elsewhere runs a part of a reading that troubles another source than the reading's
+// own, so that its time calls for no rest. That source has a limit of its own, and a
+// failure of it must not last twenty times as long as it did. Outside of a Limit's
+// reading it only runs the part.
+func Elsewhere(ctx context.Context, part func()) {
+	begin := time.Now()
+	part()
+	if total, ok := ctx.Value(waited{}).(*atomic.Int64); ok {
+		total.Add(int64(time.Since(begin)))
+	}
+}
+
 // fly reads once and tells all who wait.
 func (l *Limit[T]) fly(ctx context.Context, flight chan<- struct{}) {
+	var elsewhere atomic.Int64
 	begin := time.Now()
-	got := l.once(ctx)
-	rest := share * time.Since(begin)
+	got := l.once(context.WithValue(ctx, waited{}, &elsewhere))
+	rest := share * (time.Since(begin) - time.Duration(elsewhere.Load()))
 	if neverConnected(got.err) {
 		rest = 0
 	}

@@ -75,6 +75,38 @@ func TestDuty(t *testing.T) {
 	}
 }
 
+// What a reading waits for elsewhere is no trouble to its own source.
+func TestElsewhere(t *testing.T) {
+	tests := []struct {
+		name      string
+		elsewhere time.Duration // of a second that each reading takes
+		want      int           // readings in a minute
+	}{
+		{"never", 0, 3},
+		{"half of the time", 500 * time.Millisecond, 6},
+		{"nearly always", 950 * time.Millisecond, 60},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				own := source{takes: time.Second - tt.elsewhere}
+				limit := New(time.Minute, func(ctx context.Context) (int, error) {
+					Elsewhere(ctx, func() { time.Sleep(tt.elsewhere) })
+					return own.read(ctx)
+				})
+				for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(time.Millisecond) {
+					if _, err := limit.Read(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if own.reads != tt.want {
+					t.Errorf("readings in a minute: got %d, want %d", own.reads, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestSingleFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := source{takes: time.Second}
