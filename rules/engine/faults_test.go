@@ -194,7 +194,7 @@ func faults() []fault {
 				{alert: "TimerNotRunning", waits: 15 * time.Minute},
 				{alert: "TrustBundleOutdated", waits: 15 * time.Minute, since: func(s *simulation, h *fleet.Host) time.Time {
 					if lacking := h.Bundle.Lacking(s.fleet.Server); !lacking.IsZero() {
-						return lacking.Add(8 * time.Hour)
+						return lacking.Add(7*time.Hour + 30*time.Minute)
 					}
 					return time.Time{}
 				}},
