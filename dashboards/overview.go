@@ -86,7 +86,7 @@ func hostsByLayer() panel {
 		})
 	}
 	return table("Hosts by layer",
-		"The worst alert about each layer of each host: CRIT wakes somebody, WARN is for today, WAIT is an alert that hasn't lasted long enough, a dash is a layer that the host hasn't, or that nobody can see while its exporter is silent. "+
+		"The worst alert about each layer of each host: CRIT wakes somebody, WARN is for today, WAIT is an alert that hasn't lasted long enough, a dash is a layer that the host hasn't, or that nobody can see while its exporter is silent. Worst counts OpenBao, too, which has no column. "+
 			"Click a cell to see the layer of that host.", columns...).
 		worstFirst("Worst").empty("no host is scraped").runbooks("AttestationWatchdog")
 }
