@@ -9,8 +9,9 @@ import (
 )
 
 // checkDashboards asks every query of the dashboards. Each must be answered, and each
-// panel must have something to show, or words for having nothing.
-func checkDashboards(t *testing.T, tower *Tower) {
+// panel must have something to show, or words for having nothing. The Tower has one
+// host: while that is gone, only the overview of hosts has to show something.
+func checkDashboards(t *testing.T, tower *Tower, gone bool) {
 	t.Helper()
 	rows := map[dashboards.Query]int{}
 	for _, q := range dashboards.Queries() {
@@ -28,7 +29,7 @@ func checkDashboards(t *testing.T, tower *Tower) {
 		rows[dashboards.Query{Dashboard: q.Dashboard, Panel: q.Panel, Empty: q.Empty}] += len(answer.Data.Result)
 	}
 	for panel, n := range rows {
-		if n == 0 && panel.Empty == "" {
+		if n == 0 && panel.Empty == "" && (!gone || panel.Panel == "Hosts by layer") {
 			t.Errorf("%s: %s shows nothing", panel.Dashboard, panel.Panel)
 		}
 	}
