@@ -3,6 +3,7 @@ package tpm
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,8 +29,8 @@ func TestLateAnswer(t *testing.T) {
 			return nil
 		}
 		source := fake.source(Select(NewPCRSet(0, 7), SHA256))
-		opened := 0
-		source.open = func(context.Context, string) (io.ReadWriteCloser, error) { opened++; return fake, nil }
+		var opened atomic.Int32
+		source.open = func(context.Context, string) (io.ReadWriteCloser, error) { opened.Add(1); return fake, nil }
 		shared := NewShared(source, time.Second)
 		read := func() (Reading, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -40,13 +41,13 @@ func TestLateAnswer(t *testing.T) {
 			if reading, err := read(); failure.Of(err) != failure.Timeout || reading.PCRs != nil {
 				t.Errorf("after %v: got %+v, %v, want a timeout", time.Since(begin), reading, err)
 			}
-			if opened != 1 {
-				t.Fatalf("after %v: got the device opened %d times, want once", time.Since(begin), opened)
+			if opened.Load() != 1 {
+				t.Fatalf("after %v: got the device opened %d times, want once", time.Since(begin), opened.Load())
 			}
 		}
 		reading, err := read()
-		if got := places(reading.PCRs); err != nil || len(got) != 2 || opened != 2 {
-			t.Errorf("afterwards: got %v, %v from opening it %d times, want both PCRs from the second", got, err, opened)
+		if got := places(reading.PCRs); err != nil || len(got) != 2 || opened.Load() != 2 {
+			t.Errorf("afterwards: got %v, %v from opening it %d times, want both PCRs from the second", got, err, opened.Load())
 		}
 	})
 }
