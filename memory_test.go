@@ -10,11 +10,11 @@ import (
 	"funlab.casa/attestation_exporter/internal/tower/keylime"
 )
 
-// TestMemoryLimit reads a verifier with 10,000 agents under a GOMEMLIMIT that is
+// TestMemoryLimit reads a verifier with 2,000 agents under a GOMEMLIMIT that is
 // passed before anything is read. The garbage collector then takes up to half of the
 // processor, so a reading may outlast the first scrapes, and all are served.
 func TestMemoryLimit(t *testing.T) {
-	const agents = 10_000
+	const agents = 2_000
 	host := newHostileHost(t)
 	for i := range agents {
 		host.verifier.Add(keylime.Agent{ID: fmt.Sprintf("%036d", i), IP: "192.0.2.1", Port: 9002, Conduct: keylime.Attests})
@@ -31,6 +31,6 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 	if page := body(t, s.url+"/metrics"); !strings.Contains(page, `attestation_scrape_collector_success{collector="tpm"} 1`) {
-		t.Errorf("the TPM isn't read beside 10,000 agents:\n%s", s.log)
+		t.Errorf("the TPM isn't read beside 2,000 agents:\n%s", s.log)
 	}
 }
