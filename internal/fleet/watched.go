@@ -171,27 +171,10 @@ func (w *Watched) run(ctx context.Context) error {
 		return err
 	}
 	w.URL = "http://" + address
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/-/ready", http.NoBody)
-		if err != nil {
-			return err
-		}
-		if answer, err := http.DefaultTransport.RoundTrip(request); err == nil {
-			_ = answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-w.prometheus.Done():
-			return fmt.Errorf("prometheus ended, see %s: %w", log.Name(), w.prometheus.Err())
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := w.prometheus.Answers(ctx, w.URL+"/-/ready"); err != nil {
+		return fmt.Errorf("prometheus, whose log is %s: %w", log.Name(), err)
 	}
+	return nil
 }
 
 func (w *Watched) data() string { return filepath.Join(w.options.Dir, "data") }

@@ -217,31 +217,11 @@ func (t *Tower) program(name string, environment []string, path string, args ...
 	return child.Start(cmd)
 }
 
-// answers waits until url says 200, the program ends, or ctx does.
+// answers waits for program to say 200 at url, and not for ever.
 func answers(ctx context.Context, program *child.Process, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		if answer, err := http.DefaultTransport.RoundTrip(request); err == nil {
-			_ = answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-program.Done():
-			return fmt.Errorf("it ended before it answered %s: %w", url, program.Err())
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w", url, ctx.Err())
-		}
-	}
+	return program.Answers(ctx, url)
 }
 
 // fetch decodes the JSON at address into something.
