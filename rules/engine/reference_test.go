@@ -75,10 +75,7 @@ func TestFleetShowsWhatTheExporterDoes(t *testing.T) {
 func notShown() []string {
 	return []string{
 		"attestation_scrape_failures_total",                    // For the reason in a text only.
-		"attestation_tpm_pcr_matches_baseline",                 // No host has a baseline.
-		"attestation_tpm_pcr_baseline_timestamp_seconds",       // The same.
 		"attestation_spire_plugin_load_failed",                 // The plugin is there.
-		"attestation_certificate_first_seen_timestamp_seconds", // Every certificate tells when it began.
 		"attestation_keylime_max_attestation_interval_seconds", // Every agent is in pull mode.
 	}
 }

@@ -4,13 +4,13 @@ import "time"
 
 // boot is what the chip and the disk of a host were measured to.
 type boot struct {
-	// Generations of the kernel: installed, measured by this boot, and enrolled
-	// with the disk. An update installs the next; a reboot measures it.
-	installed, measured, enrolled int
-	updateAt, enrolAt             time.Time
-	failures                      int
-	healAt                        time.Time
-	measurements, violations      int
+	// Generations of the kernel: installed, measured by this boot, enrolled with the
+	// disk, and in the baseline. An update installs the next; a reboot measures it.
+	installed, measured, enrolled, known int
+	updateAt, enrolAt, baselineAt        time.Time
+	failures                             int
+	healAt                               time.Time
+	measurements, violations             int
 }
 
 // planReboot is once a week, early on Sundays, one host after the other.
@@ -59,6 +59,9 @@ func (h *Host) Unbind() { h.enrolled = h.measured - 1 }
 // Bind binds the disk to what was measured.
 func (h *Host) Bind() { h.enrolled = h.measured }
 
+// takeBaseline is what belongs to binding the disk anew.
+func (h *Host) takeBaseline(at time.Time) { h.known, h.baselineAt = h.measured, at }
+
 // Clear is TPM2_Clear, which also forgets how often the chip was reset.
 func (h *Host) Clear() { h.boots = 0 }
 
@@ -103,6 +106,7 @@ func (h *Host) stepBoot(now time.Time) {
 	}
 	if !h.enrolAt.IsZero() && !h.enrolAt.After(now) {
 		h.enrolled, h.enrolAt = h.measured, time.Time{}
+		h.takeBaseline(now)
 	}
 	// Somebody's mistyped PIN of last week heals; log rotation is measured.
 	if !h.healAt.After(now) {

@@ -12,6 +12,9 @@ type Certificate struct {
 	// Broken is one whose file is half written, Short one without its intermediate.
 	Broken, Short bool
 
+	// seen is when an exporter that isn't told when it began saw it first.
+	undated   bool
+	seen      time.Time
 	authority string
 	life      time.Duration
 	renewAt   time.Time
@@ -20,6 +23,7 @@ type Certificate struct {
 }
 
 func (c *Certificate) issue(f *Fleet, at time.Time) {
+	c.seen = time.Time{}
 	c.From, c.Until = at.Add(-backdated), at.Add(-backdated).Add(c.life)
 	if c.share > 0 {
 		share := c.share * (1 + c.jitter*(2*f.random.Float64()-1))
@@ -39,12 +43,19 @@ func (c *Certificate) Line(share float64, limit time.Duration) time.Time {
 	return c.Until.Add(-left)
 }
 
-func (c *Certificate) expose(to Exposition) {
+func (c *Certificate) expose(to Exposition, now time.Time) {
 	if c.Broken {
 		to.Set(1, "attestation_certificate_load_failed", "kind", c.Kind, "name", c.Name, "reason", "malformed")
 		return
 	}
-	to.Set(unix(c.From), "attestation_certificate_not_before_timestamp_seconds", "kind", c.Kind, "name", c.Name)
+	if c.undated {
+		if c.seen.IsZero() {
+			c.seen = now
+		}
+		to.Set(unix(c.seen), "attestation_certificate_first_seen_timestamp_seconds", "kind", c.Kind, "name", c.Name)
+	} else {
+		to.Set(unix(c.From), "attestation_certificate_not_before_timestamp_seconds", "kind", c.Kind, "name", c.Name)
+	}
 	to.Set(unix(c.Until), "attestation_certificate_not_after_timestamp_seconds", "kind", c.Kind, "name", c.Name)
 	to.Set(1, "attestation_certificate_info", "kind", c.Kind, "name", c.Name, "subject", "CN="+c.Name, "issuer", "CN=intermediate")
 	if c.authority != "" {

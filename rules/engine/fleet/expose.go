@@ -28,7 +28,7 @@ func (h *Host) Expose(to Exposition, now time.Time) bool {
 		}},
 		{"certificate", false, func() {
 			for _, c := range h.Certificates {
-				c.expose(to)
+				c.expose(to, now)
 			}
 		}},
 		{"spire-agent", h.SPIREAgentDown, func() { h.exposeSPIREAgent(to) }},
@@ -78,8 +78,11 @@ func (h *Host) exposeTPM(to Exposition) {
 		case pcr == 7 && h.PCR7Extended:
 			digest = fmt.Sprintf("%064x", 7777)
 		}
+		same := !(pcr == 4 && h.known != h.measured) && !(pcr == 7 && h.PCR7Extended)
 		to.Set(1, "attestation_tpm_pcr_info", "bank", "sha256", "pcr", strconv.Itoa(pcr), "digest", digest, "boot", id)
+		to.Set(truth(same), "attestation_tpm_pcr_matches_baseline", "bank", "sha256", "pcr", strconv.Itoa(pcr))
 	}
+	to.Set(unix(h.baselineAt), "attestation_tpm_pcr_baseline_timestamp_seconds")
 	to.Set(float64(h.boots), "attestation_tpm_resets_total")
 	to.Set(0, "attestation_tpm_restarts_total")
 	to.Set(1, "attestation_tpm_clock_safe")

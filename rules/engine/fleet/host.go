@@ -50,6 +50,7 @@ func newHost(f *Fleet, name, agent string, start time.Time) *Host {
 	h.added = start.Add(-48 * time.Hour)
 	h.state, h.lastAnswer, h.lastSuccess = GetQuote, start, start
 	h.measurements = 3000
+	h.takeBaseline(start.Add(-30 * 24 * time.Hour))
 	h.planReboot(start)
 	h.planUpdate(start)
 	h.clockStep = start.Add(f.between(0, 4*24*time.Hour))
