@@ -50,7 +50,7 @@ func (l *lockedLog) String() string {
 
 func serve(t *testing.T, args ...string) *served {
 	t.Helper()
-	address := freePort(t)
+	address := freeAddress(t)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &served{url: "http://" + address, stop: stop, done: make(chan error, 1), log: &lockedLog{}}
 	go func() {

@@ -103,7 +103,7 @@ func TestConfigurationComesFirst(t *testing.T) {
 // The start tells one line a collector, and a scrape none.
 func TestFoundIsLoggedOnce(t *testing.T) {
 	flags, dir := foundHost(t)
-	address := freePort(t)
+	address := freeAddress(t)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	var log bytes.Buffer

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"funlab.casa/attestation_exporter/internal/tower/child"
 	"funlab.casa/attestation_exporter/internal/tower/swtpm"
 	"funlab.casa/attestation_exporter/tpm"
 )
@@ -81,7 +82,7 @@ func TestRunRefuses(t *testing.T) {
 }
 
 func TestRunServesAndStops(t *testing.T) {
-	address := freePort(t)
+	address := freeAddress(t)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	var log bytes.Buffer
@@ -188,14 +189,13 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-func freePort(t *testing.T) string {
+func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := child.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	return address
 }
 
 // eventually asks until the server listens.

@@ -62,7 +62,7 @@ func TestStatusExits(t *testing.T) {
 	critical := exporterOf(t, append(timeless(), "attestation_tpm_locked_out 0", "attestation_tpm_locked_out 1")...)
 	other := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(other.Close)
-	dead := "http://" + freePort(t)
+	dead := "http://" + freeAddress(t)
 	dir := t.TempDir()
 	password := filepath.Join(dir, "password.yml")
 	writeFile(t, password, "basic_auth: {username: oncall, password: test}\n")

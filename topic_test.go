@@ -146,7 +146,7 @@ func startReader(t *testing.T, socket string, flags ...string) {
 // scrape runs the exporter for one scrape.
 func scrape(t *testing.T, flags ...string) string {
 	t.Helper()
-	address := freePort(t)
+	address := freeAddress(t)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, append(flags, "--web.listen-address="+address), io.Discard, io.Discard) }()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"funlab.casa/attestation_exporter/internal/tower/child"
 	"funlab.casa/attestation_exporter/internal/tower/scale"
 )
 
@@ -421,55 +421,32 @@ func startAlertmanager(t *testing.T, webhook string) alertmanager {
 	if err := os.WriteFile(filepath.Join(dir, shipped), config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, tool(t, "alertmanager"),
+	address, err := child.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(tool(t, "alertmanager"), //nolint:noctx // It is stopped in order, by the clean-up.
 		"--config.file="+filepath.Join(dir, shipped), "--storage.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--cluster.listen-address=")
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
+	program, err := child.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait()
+		program.Stop()
 		if t.Failed() {
 			t.Logf("alertmanager said\n%s", log.String())
 		}
 	})
 	am := alertmanager{url: "http://" + address}
-	am.awaitReady(t)
-	return am
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := program.Answers(ctx, am.url+"/-/ready"); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
-func (a alertmanager) awaitReady(t *testing.T) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := a.do(t.Context(), http.MethodGet, "/-/ready", nil); err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("Alertmanager isn't ready after 20 s")
-		}
-	}
+	return am
 }
 
 func (a alertmanager) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/common/config"
 
+	"funlab.casa/attestation_exporter/internal/tower/child"
 	standin "funlab.casa/attestation_exporter/internal/tower/keylime"
 )
 
@@ -51,9 +52,9 @@ func newLab(t *testing.T) *lab {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	l := &lab{t: t, scripts: filepath.Join(labs, "keylime"), dir: dir}
 	l.env = append(os.Environ(),
-		"KL_VERIFIER_PORT="+strconv.Itoa(freePort(t)),
-		"KL_REGISTRAR_PORT="+strconv.Itoa(freePort(t)),
-		"KL_REGISTRAR_TLS_PORT="+strconv.Itoa(freePort(t)),
+		"KL_VERIFIER_PORT="+freePort(t),
+		"KL_REGISTRAR_PORT="+freePort(t),
+		"KL_REGISTRAR_TLS_PORT="+freePort(t),
 		// Without the growing pauses an agent is given up after 5 s instead of 63, and
 		// without notifications a failure shows at once.
 		"KL_RETRY_INTERVAL=1", "KL_NOTIFIERS=[]",
@@ -149,7 +150,7 @@ func (l *lab) add(conduct standin.Conduct) string {
 	if conduct != standin.Attests {
 		l.t.Fatalf("the lab can't add an agent that is %s", conduct)
 	}
-	lines := strings.Split(l.run("agent", l.dir, "--port", strconv.Itoa(freePort(l.t))), "\n")
+	lines := strings.Split(l.run("agent", l.dir, "--port", freePort(l.t)), "\n")
 	id := lines[len(lines)-1]
 	if l.first == "" {
 		l.first = id
@@ -216,12 +217,12 @@ func (l *lab) registerOnly() string {
 }
 
 // freePort is a port that nothing listens on now.
-func freePort(t *testing.T) int {
+func freePort(t *testing.T) string {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := child.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	_, port, _ := net.SplitHostPort(address)
+	return port
 }

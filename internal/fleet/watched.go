@@ -120,23 +120,12 @@ func (w *Watched) configure(address string) error {
 	if err := os.WriteFile(filepath.Join(w.options.Dir, "prometheus.yml"), []byte(config.String()), 0o600); err != nil {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(w.options.Rules, "*.rules.yml"))
+	files, err := scale.RuleFiles(w.options.Rules, w.options.Faster)
 	if err != nil {
 		return err
 	}
-	if len(files) == 0 {
-		return fmt.Errorf("no rules in %s", w.options.Rules)
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		faster, err := scale.Rules(content, w.options.Faster)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if err := os.WriteFile(filepath.Join(w.options.Dir, "rules", filepath.Base(file)), faster, 0o600); err != nil {
+	for name, rules := range files {
+		if err := os.WriteFile(filepath.Join(w.options.Dir, "rules", name), rules, 0o600); err != nil {
 			return err
 		}
 	}
@@ -149,12 +138,8 @@ func (w *Watched) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: `make tools` unpacks it", err)
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	address, err := child.FreeAddress(ctx)
 	if err != nil {
-		return err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(w.options.Dir, "prometheus.log"))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"funlab.casa/attestation_exporter/internal/tower/bus"
+	"funlab.casa/attestation_exporter/internal/tower/child"
 )
 
 // startCertificates mints Keylime's PKI, with its certificates of a day.
@@ -170,7 +171,7 @@ func (t *Tower) exporterArgs(address string) []string {
 }
 
 func (t *Tower) startExporter(ctx context.Context) error {
-	address, err := freeAddress(ctx, "127.0.0.1:10247")
+	address, err := child.FreeAddress(ctx, "127.0.0.1:10247")
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,20 +15,6 @@ import (
 	"funlab.casa/attestation_exporter/internal/tower/child"
 	"funlab.casa/attestation_exporter/internal/tower/scale"
 )
-
-// freeAddress returns preferred where nobody listens there, else a free port on
-// loopback.
-func freeAddress(ctx context.Context, preferred string) (string, error) {
-	for _, address := range []string{preferred, "127.0.0.1:0"} {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-		if err != nil {
-			continue
-		}
-		address = listener.Addr().String()
-		return address, listener.Close()
-	}
-	return "", fmt.Errorf("no free port on loopback, %s is taken too", preferred)
-}
 
 // startAlertmanager runs Alertmanager with the shipped configuration, whose
 // receivers all deliver here.
@@ -85,7 +70,7 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 	if err := t.writeRules(); err != nil {
 		return err
 	}
-	alertmanager, err := freeAddress(ctx, "127.0.0.1:9093")
+	alertmanager, err := child.FreeAddress(ctx, "127.0.0.1:9093")
 	if err != nil {
 		return err
 	}
@@ -95,7 +80,7 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 	if err := replace(t.path("prometheus", "prometheus.yml"), []byte(config)); err != nil {
 		return err
 	}
-	address, err := freeAddress(ctx, "127.0.0.1:9090")
+	address, err := child.FreeAddress(ctx, "127.0.0.1:9090")
 	if err != nil {
 		return err
 	}
@@ -123,25 +108,17 @@ func (t *Tower) startPrometheus(ctx context.Context) error {
 // writeRules writes the shipped rules with shorter waits, and the one parameter that
 // says how the deployment's own timer is set.
 func (t *Tower) writeRules() error {
-	files, err := filepath.Glob(filepath.Join(t.options.Shipped, "rules", "*.rules.yml"))
+	files, err := scale.RuleFiles(filepath.Join(t.options.Shipped, "rules"), t.options.Faster)
 	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		rules, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if rules, err = scale.Rules(rules, t.options.Faster); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if filepath.Base(file) == "parameters.rules.yml" {
-			lag := t.job("spire-trust-bundle-update").every + timerAccuracy
-			if rules, err = scale.Parameter(rules, "trust_bundle_outdated_seconds", lag.Seconds()); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-		}
-		if err := replace(t.path("prometheus", "rules", filepath.Base(file)), rules); err != nil {
+	const parameters = "parameters.rules.yml"
+	lag := t.job("spire-trust-bundle-update").every + timerAccuracy
+	if files[parameters], err = scale.Parameter(files[parameters], "trust_bundle_outdated_seconds", lag.Seconds()); err != nil {
+		return fmt.Errorf("%s: %w", parameters, err)
+	}
+	for name, rules := range files {
+		if err := replace(t.path("prometheus", "rules", name), rules); err != nil {
 			return err
 		}
 	}

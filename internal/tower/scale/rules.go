@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -32,6 +34,28 @@ func Rules(in []byte, factor float64) ([]byte, error) {
 		}
 	}
 	return encode(&document)
+}
+
+// RuleFiles returns what Rules makes of each rule file of a folder, by its name.
+func RuleFiles(folder string, factor float64) (map[string][]byte, error) {
+	paths, err := filepath.Glob(filepath.Join(folder, "*.rules.yml"))
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no rules in %s", folder)
+	}
+	files := map[string][]byte{}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if files[filepath.Base(path)], err = Rules(content, factor); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return files, nil
 }
 
 // encode writes rules in the form in which they are shipped.
