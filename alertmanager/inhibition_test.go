@@ -425,7 +425,7 @@ func startAlertmanager(t *testing.T, webhook string) alertmanager {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(tool(t, "alertmanager"), //nolint:noctx // It is stopped in order, by the clean-up.
+	cmd := exec.Command(tool(t, "alertmanager"),
 		"--config.file="+filepath.Join(dir, shipped), "--storage.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--cluster.listen-address=")
 	var log bytes.Buffer

@@ -74,7 +74,7 @@ func TestVerifierFallsUnderAFleet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := simulate(t, seed)
-			s.fleet.Grow(200, begin())
+			s.fleet.Grow(*agents, begin())
 			for range 15 {
 				if s.scrape(t); s.evaluations == 3 {
 					breaks(s)
