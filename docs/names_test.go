@@ -19,8 +19,9 @@ func TestFlagsExist(t *testing.T) {
 	dotted := regexp.MustCompile(`--[a-z-]+\.[a-z.-]*[a-z]`)
 	called := regexp.MustCompile(`attestation_exporter(?: [a-z]+)?((?: --[a-z][a-z.-]*[a-z](?:=[^\s` + "`" + `]*)?)+)`)
 	flag := regexp.MustCompile(`--[a-z][a-z.-]*[a-z]`)
-	// Those of Prometheus, amtool, journalctl, and the exporters in comparison.md.
-	foreign := regexp.MustCompile(`^--(storage|alertmanager|since|systemd)\b`)
+	// Those of Prometheus, Alertmanager, amtool, Thanos, journalctl, and the exporters
+	// in comparison.md.
+	foreign := regexp.MustCompile(`^--(storage|alertmanager|cluster|query|since|systemd)\b`)
 	for _, p := range pages(t) {
 		named := dotted.FindAllString(p.text, -1)
 		for _, match := range called.FindAllStringSubmatch(p.text, -1) {
