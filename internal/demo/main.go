@@ -54,7 +54,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			listFaults(out)
 			return nil
 		}
-		return tower.Ask(ctx, *dir, "break/"+*broken)
+		if err := tower.Ask(ctx, *dir, "break/"+*broken); err != nil {
+			return err
+		}
+		tellWhatToExpect(out, *broken)
+		return nil
 	case mending.FullCommand():
 		return tower.Ask(ctx, *dir, "mend/"+cmp.Or(*mended, tower.Everything))
 	case stop.FullCommand():

@@ -76,3 +76,15 @@ func listFaults(out io.Writer) {
 		fmt.Fprintf(out, "  %-16s %s\n  %-16s   %s\n", fault.Name, fault.What, "", strings.Join(fault.Alerts, fault.Between()))
 	}
 }
+
+// tellWhatToExpect says what was just broken. Its page arrives in the demo's own
+// terminal, where somebody who looks at this one would miss it.
+func tellWhatToExpect(out io.Writer, name string) {
+	for _, fault := range tower.Faults() {
+		if fault.Name != name {
+			continue
+		}
+		fmt.Fprintf(out, "%s: %s.\nThe demo's terminal will show %s.\nAfterwards: make demo-mend FAULT=%s\n",
+			name, fault.What, strings.Join(fault.Alerts, fault.Between()), name)
+	}
+}
