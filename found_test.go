@@ -29,7 +29,9 @@ func foundHost(t *testing.T) (flags []string, dir string) {
 	certificate, _ := strings.CutPrefix(flags[0], "--collector.certificate.file=")
 	dir = filepath.Dir(certificate)
 	verifier := filepath.Join(dir, "verifier.conf")
-	writeFile(t, verifier, "[verifier]\nuuid = a\nip = 192.0.2.1\nport = 8881\ndatabase_password = "+canary+"\n")
+	writeFile(t, verifier, "[verifier]\nuuid = a\nip = 192.0.2.1\nport = 8881\ndatabase_password = "+canary+"\n"+
+		"tls_dir = "+dir+"\nserver_cert = cert.pem\nclient_cert = client.pem\ntrusted_client_ca = all\ntrusted_server_ca = all\n")
+	t.Setenv("KEYLIME_DIR", dir)
 	t.Setenv("KEYLIME_VERIFIER_CONFIG", verifier)
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+filepath.Join(dir, "bus"))
 	header, err := filepath.Abs("testdata/luks/data.header.bin")

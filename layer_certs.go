@@ -15,14 +15,17 @@ import (
 // certificateLayer is what the user said of certificates.
 type certificateLayer struct {
 	files, endpoints, chains []string
+	named                    bool
 	// watched are the names of the endpoints, once the collector is built.
 	watched []string
 }
 
 func addCertificateLayer(app *kingpin.Application) *certificateLayer {
 	l := &certificateLayer{}
-	app.Flag("collector.certificate.file", "Certificate file, or a glob pattern of them, instead of those of Keylime, DevID and step-ca. Repeatable.").
+	app.Flag("collector.certificate.file", "Certificate file, or a glob pattern of them, instead of the usual places of Keylime, DevID and step-ca. Repeatable.").
 		PlaceHolder("GLOB").StringsVar(&l.files)
+	app.Flag("collector.certificate.named", "Read the certificates, too, that Keylime's configuration files name.").
+		Default("true").BoolVar(&l.named)
 	app.Flag("collector.certificate.endpoint", "TLS endpoint, verified against the system's authorities or those in CAFILE; one handshake in 5 minutes. Repeatable.").
 		PlaceHolder("HOST:PORT[@CAFILE]").StringsVar(&l.endpoints)
 	app.Flag("collector.certificate.chain", "Certificate file whose chain is to verify against the authorities in CAFILE, instead of Keylime's. Repeatable.").
@@ -34,6 +37,9 @@ func (l *certificateLayer) build(logger *slog.Logger) (parts, error) {
 	private := certs.Config{Files: certs.DefaultFiles(), Chains: certs.DefaultChains()}
 	if len(l.files) > 0 {
 		private.Files = given(l.files)
+	}
+	if l.named {
+		private.Named = keylimeFiles().Certificates
 	}
 	if len(l.chains) > 0 {
 		private.Chains = nil

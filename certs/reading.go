@@ -23,6 +23,8 @@ type File struct {
 	Path string
 	// Optional says that it may be absent, silently, until it was there once.
 	Optional bool
+	// From is who named it, where that is neither the user nor this package.
+	From string
 }
 
 // Reading is what the files and endpoints showed at one moment.

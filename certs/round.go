@@ -116,11 +116,11 @@ func (r *round) readFiles(ctx context.Context) error {
 	return err
 }
 
-// expand returns the paths that the patterns name. What a directory listed is
-// optional: it may be gone by the time that it is read.
+// expand returns the paths that others and the patterns name. What a directory listed
+// is optional: it may be gone by the time that it is read.
 func (r *round) expand(ctx context.Context) ([]File, error) {
-	var files []File
-	var errs []error
+	files, err := r.namedByOthers(ctx)
+	errs := []error{err}
 	for _, f := range r.source.files {
 		if !hasMeta(f.Path) {
 			files = append(files, File{Path: filepath.Clean(f.Path), Optional: f.Optional})

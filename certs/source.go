@@ -17,6 +17,9 @@ type Config struct {
 	Files     []File // patterns
 	Chains    []Chain
 	Endpoints []Endpoint
+	// Named looks at each reading for files, not patterns, that the configuration of
+	// others names; nil names none. With an error it returns what it found besides.
+	Named func(context.Context) ([]File, error)
 }
 
 // A Source reads certificates. It remembers what the next reading should not have
@@ -24,12 +27,14 @@ type Config struct {
 type Source struct {
 	files  []File
 	chains []Chain
+	named  func(context.Context) ([]File, error)
 	probes []*probe
 	prober *prober
 
 	turn   chan struct{} // held by the reading that uses what follows
 	cache  *cache[contents]
 	seen   sightings
+	others []File // that were named at the last reading
 	proofs map[Chain]proof
 	log    failureLog
 }
@@ -38,6 +43,7 @@ type Source struct {
 // something begins to fail or works again, that is written to logger.
 func NewSource(logger *slog.Logger, config Config) (*Source, error) {
 	s := &Source{
+		named:  config.Named,
 		prober: newProber(),
 		turn:   make(chan struct{}, 1),
 		cache:  newCache(maxCertificateFile, contentsOf),

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"funlab.casa/attestation_exporter/failure"
+	"funlab.casa/attestation_exporter/finding"
 )
 
 // newTestSource trusts files at once, as it would after two seconds.
@@ -124,6 +125,83 @@ func TestSourceVanishing(t *testing.T) {
 	s.cache.Forget(func(path string) bool { t.Errorf("cache: got %s in it, want nothing", path); return true })
 	write(t, literal, pemOf(p.intermediate))
 	expect(t, s, dir, "file listed.pem failed not_found", "file literal.crt CN=intermediate")
+}
+
+// What others name is read as it is called, may be absent, and is missed once it was
+// there: until they name something else.
+func TestSourceNamedByOthers(t *testing.T) {
+	p := newPKI(t)
+	dir := t.TempDir()
+	first, second := write(t, filepath.Join(dir, "first[1].crt"), pemOf(p.leaf)), filepath.Join(dir, "second.crt")
+	var named []File
+	var failed error
+	s := newTestSource(t, Config{
+		Files: []File{{Path: second, Optional: true}},
+		Named: func(context.Context) ([]File, error) { return slices.Clone(named), failed },
+	})
+	if _, err := s.Read(t.Context()); !errors.Is(err, ErrAbsent) {
+		t.Errorf("nothing named: got %v, want %v", err, ErrAbsent)
+	}
+	named = []File{{Path: first, Optional: true, From: "agent.conf"}, {Path: second, Optional: true, From: "agent.conf"}}
+	expect(t, s, dir, "file first[1].crt CN=leaf")
+
+	named, failed = nil, failure.Errorf(failure.Malformed, "agent.conf:1: nonsense")
+	for range 2 {
+		reading, err := s.Read(t.Context())
+		if got, want := lines(reading, dir), []string{"file first[1].crt CN=leaf"}; !slices.Equal(got, want) || !errors.Is(err, failed) {
+			t.Errorf("configuration unread: got %q, %v, want %q and %v", got, err, want, failed)
+		}
+	}
+	if err := os.Remove(first); err != nil {
+		t.Fatal(err)
+	}
+	named, failed = []File{{Path: first, Optional: true}}, nil
+	expect(t, s, dir, "file first[1].crt failed not_found")
+	write(t, second, pemOf(p.root))
+	named = []File{{Path: second, Optional: true}}
+	expect(t, s, dir, "file second.crt CN=root")
+}
+
+// A place is told once, with who has the last word on it.
+func TestSourceFindings(t *testing.T) {
+	const dir = "/nonexistent/"
+	unread := errors.New("agent.conf:1: nonsense")
+	tests := []struct {
+		name   string
+		config Config
+		want   []string
+	}{
+		{"a chain of a file", Config{
+			Files:  []File{{Path: dir + "a", Optional: true}},
+			Chains: []Chain{{File: dir + "a", CAFile: dir + "ca", Optional: true}, {File: dir + "b", CAFile: dir + "ca", Optional: true}},
+		}, []string{"file a default", "chain ca default", "chain b default"}},
+		{"a default that a configuration names", Config{
+			Files:  []File{{Path: dir + "a", Optional: true}},
+			Chains: []Chain{{File: dir + "a", CAFile: dir + "ca", Optional: true}},
+			Named: func(context.Context) ([]File, error) {
+				return []File{{Path: dir + "a", From: "agent.conf"}, {Path: dir + "ca", From: "agent.conf"}, {Path: dir + "c", From: finding.Default}}, unread
+			},
+		}, []string{"named a agent.conf", "named ca agent.conf", "named c default"}},
+		{"the user's that a configuration names", Config{
+			Files:  []File{{Path: dir + "a"}},
+			Chains: []Chain{{File: dir + "b", CAFile: dir + "c"}},
+			Named: func(context.Context) ([]File, error) {
+				return []File{{Path: dir + "a", From: "agent.conf"}, {Path: dir + "b", From: "agent.conf"}}, unread
+			},
+		}, []string{"file a flag", "chain b flag", "chain c flag"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			found, err := newTestSource(t, tt.config).Findings(t.Context())
+			var got []string
+			for _, f := range found {
+				got = append(got, f.What+" "+strings.TrimPrefix(f.Place, dir)+" "+f.From)
+			}
+			if !slices.Equal(got, tt.want) || (tt.config.Named != nil) != errors.Is(err, unread) {
+				t.Errorf("got %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
 }
 
 func TestSourceChains(t *testing.T) {

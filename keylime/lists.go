@@ -2,7 +2,6 @@ package keylime
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -25,9 +24,4 @@ func under(dir, name string) string {
 		return filepath.Clean(name)
 	}
 	return filepath.Join(dir, name)
-}
-
-func sortedUnique(paths []string) []string {
-	slices.Sort(paths)
-	return slices.Compact(paths)
 }

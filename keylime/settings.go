@@ -13,26 +13,18 @@ import (
 	"funlab.casa/attestation_exporter/failure"
 )
 
-const (
-	defaultVerifierID = "default"
-	defaultDir        = "/var/lib/keylime"
-)
+const defaultVerifierID = "default"
 
 // VerifierSettings is what verifier.conf says.
 type VerifierSettings struct {
 	URL           url.URL
 	ID            string        // uuid
 	QuoteInterval time.Duration // 0 where it isn't set
-	// Certificates are the files of its own certificates and of those it trusts.
-	Certificates []string
 }
 
 // Verifier reads verifier.conf; ErrAbsent says that there is none.
 func (f Files) Verifier(ctx context.Context) (VerifierSettings, error) {
-	found, err := f.python(ctx, "verifier", []string{
-		"uuid", "ip", "port", "quote_interval",
-		"tls_dir", "server_cert", "client_cert", "trusted_client_ca", "trusted_server_ca",
-	})
+	found, err := f.python(ctx, "verifier", []string{"uuid", "ip", "port", "quote_interval"})
 	if err != nil {
 		return VerifierSettings{}, err
 	}
@@ -48,21 +40,17 @@ func (f Files) Verifier(ctx context.Context) (VerifierSettings, error) {
 		URL:           target,
 		ID:            found.text("uuid", defaultVerifierID),
 		QuoteInterval: interval,
-		Certificates: f.certificates(found, f.tlsDir(found, "cv_ca"), map[string]string{
-			"server_cert": "server-cert.crt", "client_cert": "client-cert.crt",
-		}, "trusted_client_ca", "trusted_server_ca"),
 	}, nil
 }
 
 // RegistrarSettings is what registrar.conf says.
 type RegistrarSettings struct {
-	URL          url.URL // of the TLS port: the plain one lists nobody
-	Certificates []string
+	URL url.URL // of the TLS port: the plain one lists nobody
 }
 
 // Registrar reads registrar.conf; ErrAbsent says that there is none.
 func (f Files) Registrar(ctx context.Context) (RegistrarSettings, error) {
-	found, err := f.python(ctx, "registrar", []string{"ip", "tls_port", "tls_dir", "server_cert", "trusted_client_ca"})
+	found, err := f.python(ctx, "registrar", []string{"ip", "tls_port"})
 	if err != nil {
 		return RegistrarSettings{}, err
 	}
@@ -70,20 +58,14 @@ func (f Files) Registrar(ctx context.Context) (RegistrarSettings, error) {
 	if err != nil {
 		return RegistrarSettings{}, err
 	}
-	return RegistrarSettings{
-		URL: target,
-		Certificates: f.certificates(found, f.tlsDir(found, "reg_ca"), map[string]string{
-			"server_cert": "server-cert.crt",
-		}, "trusted_client_ca"),
-	}, nil
+	return RegistrarSettings{URL: target}, nil
 }
 
 // AgentSettings is what agent.conf says.
 type AgentSettings struct {
-	UUID         string // as it stands there, which may be a word instead
-	Address      string // host:port on which to reach it from this host
-	TLS          bool   // false: plain HTTP, by enable_agent_mtls
-	Certificates []string
+	UUID    string // as it stands there, which may be a word instead
+	Address string // host:port on which to reach it from this host
+	TLS     bool   // false: plain HTTP, by enable_agent_mtls
 	// Pushes says that the agent enabled here is the one that pushes, and listens
 	// nowhere. No setting tells: the two are programs that read the same file, and
 	// their units exclude each other.
@@ -92,9 +74,7 @@ type AgentSettings struct {
 
 // Agent reads agent.conf; ErrAbsent says that there is none.
 func (f Files) Agent(ctx context.Context) (AgentSettings, error) {
-	found, err := f.rust(ctx, []string{
-		"uuid", "ip", "port", "enable_agent_mtls", "keylime_dir", "server_cert", "trusted_client_ca",
-	})
+	found, err := f.rust(ctx, []string{"uuid", "ip", "port", "enable_agent_mtls"})
 	if err != nil {
 		return AgentSettings{}, err
 	}
@@ -106,15 +86,11 @@ func (f Files) Agent(ctx context.Context) (AgentSettings, error) {
 	if err != nil {
 		return AgentSettings{}, found.invalid("enable_agent_mtls", "true or false")
 	}
-	dir := f.dir(found.text("keylime_dir", defaultDir))
 	return AgentSettings{
 		UUID:    found.text("uuid", DefaultUUID),
 		Address: net.JoinHostPort(reachable(found.text("ip", "127.0.0.1"), ""), port),
 		TLS:     encrypted,
-		Certificates: f.certificates(found, dir, map[string]string{
-			"server_cert": "server-cert.crt",
-		}, "trusted_client_ca"),
-		Pushes: f.pushes(),
+		Pushes:  f.pushes(),
 	}, nil
 }
 
@@ -131,53 +107,6 @@ func (f Files) tenant(ctx context.Context, key string) string {
 		return ""
 	}
 	return found.text(key, "")
-}
-
-// dir applies KEYLIME_DIR, which wins over every configured folder.
-func (f Files) dir(configured string) string {
-	if dir, ok := f.env("KEYLIME_DIR"); ok && dir != "" {
-		return dir
-	}
-	return configured
-}
-
-// tlsDir resolves tls_dir, whose words stand for folders that Keylime makes:
-// "default" for the verifier's, "generate" for the component's own.
-func (f Files) tlsDir(found values, generated string) string {
-	switch dir := found.text("tls_dir", "default"); dir {
-	case "default":
-		return filepath.Join(f.dir(defaultDir), "cv_ca")
-	case "generate":
-		return filepath.Join(f.dir(defaultDir), generated)
-	default:
-		return under(f.dir(defaultDir), dir)
-	}
-}
-
-// certificates resolves the certificate files of a component. "default" is a file in
-// its TLS folder for its own, and the verifier's CA for those it trusts; "all" is
-// that nobody is checked.
-func (f Files) certificates(found values, dir string, own map[string]string, trusted ...string) []string {
-	var paths []string
-	for key, standard := range own {
-		name := found.text(key, "default")
-		if name == "default" {
-			name = standard
-		}
-		paths = append(paths, under(dir, name))
-	}
-	for _, key := range trusted {
-		switch text := found.text(key, "default"); text {
-		case "default":
-			paths = append(paths, filepath.Join(f.dir(found.text("keylime_dir", defaultDir)), "cv_ca", "cacert.crt"))
-		case "all", "":
-		default:
-			for _, name := range listOf(text) {
-				paths = append(paths, under(dir, name))
-			}
-		}
-	}
-	return sortedUnique(paths)
 }
 
 // text returns a setting without the quotes and blanks that Keylime strips, or

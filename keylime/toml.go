@@ -21,6 +21,10 @@ type agentTOML struct {
 		KeylimeDir      any `toml:"keylime_dir"`
 		ServerCert      any `toml:"server_cert"`
 		TrustedClientCA any `toml:"trusted_client_ca"`
+		RegistrarCA     any `toml:"registrar_tls_ca_cert"`
+		VerifierCA      any `toml:"verifier_tls_ca_cert"`
+		IAKCert         any `toml:"iak_cert"`
+		IDevIDCert      any `toml:"idevid_cert"`
 	} `toml:"agent"`
 }
 
@@ -33,13 +37,17 @@ func parseTOML(path string, text []byte, _ string, allowed []string) (values, er
 	agent := document.Agent
 	found := values{}
 	for key, raw := range map[string]any{
-		"uuid":              agent.UUID,
-		"ip":                agent.IP,
-		"port":              agent.Port,
-		"enable_agent_mtls": agent.EnableMTLS,
-		"keylime_dir":       agent.KeylimeDir,
-		"server_cert":       agent.ServerCert,
-		"trusted_client_ca": agent.TrustedClientCA,
+		"uuid":                  agent.UUID,
+		"ip":                    agent.IP,
+		"port":                  agent.Port,
+		"enable_agent_mtls":     agent.EnableMTLS,
+		"keylime_dir":           agent.KeylimeDir,
+		"server_cert":           agent.ServerCert,
+		"trusted_client_ca":     agent.TrustedClientCA,
+		"registrar_tls_ca_cert": agent.RegistrarCA,
+		"verifier_tls_ca_cert":  agent.VerifierCA,
+		"iak_cert":              agent.IAKCert,
+		"idevid_cert":           agent.IDevIDCert,
 	} {
 		if raw == nil || !slices.Contains(allowed, key) {
 			continue
