@@ -169,7 +169,7 @@ packages: ## deb, rpm, tarball, SBOM and checksums for every platform, into .bui
 
 .PHONY: check-packages
 check-packages: packages ## Install, upgrade, remove and purge them in clean Debian roots; builds twice for one hash; root
-	@.ci/tools mmdebstrap
+	@.ci/tools mmdebstrap qemu-aarch64-static qemu-x86_64-static
 	rm -rf .build/clone && git clone --quiet . .build/clone
 	cd .build/clone && go run ./internal/release artefacts .build/release
 	diff .build/clone/.build/release/sha256sums.txt .build/release/sha256sums.txt

@@ -49,7 +49,7 @@ func makeArtefacts(ctx context.Context, p project, s source, directory string) e
 		if err := writeTarball(filepath.Join(directory, folder+".tar.gz"), folder, entries, s); err != nil {
 			return err
 		}
-		if err := writeMaterials(ctx, binary(target), filepath.Join(directory, folder+".cdx.json"), s); err != nil {
+		if err := writeMaterials(ctx, target, binary(target), filepath.Join(directory, folder+".cdx.json"), s); err != nil {
 			return err
 		}
 		if err := writePackages(ctx, stage, directory, target, s); err != nil {
@@ -78,9 +78,11 @@ func writePackages(ctx context.Context, stage, directory string, target platform
 }
 
 // writeMaterials lists the modules in a binary, as CycloneDX. The list is taken from
-// the binary itself, so that it names what is in it and not what go.mod allows.
-func writeMaterials(ctx context.Context, binary, output string, s source) error {
-	return command(ctx, nil, "cyclonedx-gomod", "bin", "-json", "-noserial", "-notimestamp", "-version", "v"+s.Version, "-output", output, binary)
+// the binary itself, so that it names what is in it and not what go.mod allows. The
+// platform is taken from the environment all the same.
+func writeMaterials(ctx context.Context, target platform, binary, output string, s source) error {
+	variables := []string{"GOOS=" + target.os, "GOARCH=" + target.arch}
+	return command(ctx, variables, "cyclonedx-gomod", "bin", "-json", "-noserial", "-notimestamp", "-version", "v"+s.Version, "-output", output, binary)
 }
 
 const checksums = "sha256sums.txt"

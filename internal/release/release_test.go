@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -115,6 +116,13 @@ func TestTarballIsReproducible(t *testing.T) {
 	}
 	if content, err := io.ReadAll(archive); err != nil || string(content) != "content" {
 		t.Errorf("got %q, error %v; want content", content, err)
+	}
+}
+
+func TestTarballIsWithoutCode(t *testing.T) {
+	got := withoutCode([]string{"rules/a.yml", "rules/engine.yml", "rules/engine/README.md", "rules/engine/go.mod", "rules/engine/mutate/a.yml", "rules/rules.go"})
+	if want := []string{"rules/a.yml", "rules/engine.yml"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -33,15 +33,26 @@ func tarballEntries(ctx context.Context, p project, binary, stage string) ([]ent
 		if err != nil {
 			return nil, fmt.Errorf("tarball.files: %s: %w", named, err)
 		}
-		for file := range strings.Lines(tracked) {
-			file = strings.TrimSpace(file)
-			if path.Ext(file) != ".go" {
-				entries = append(entries, entry{file, file})
-			}
+		for _, file := range withoutCode(strings.Fields(tracked)) {
+			entries = append(entries, entry{file, file})
 		}
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	return entries, nil
+}
+
+// withoutCode leaves out Go's files, and folders that are a Go module of their own.
+func withoutCode(files []string) []string {
+	var modules []string
+	for _, file := range files {
+		if folder, name := path.Split(file); name == "go.mod" {
+			modules = append(modules, folder)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(files), func(file string) bool {
+		inModule := func(folder string) bool { return strings.HasPrefix(file, folder) }
+		return path.Ext(file) == ".go" || slices.ContainsFunc(modules, inModule)
+	})
 }
 
 // writeTarball packs the entries into one folder. Owner, order and times are fixed,
