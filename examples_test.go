@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -114,7 +115,7 @@ func TestExamplesOfTheOperator(t *testing.T) {
 }
 
 // Every file that the Compose file mounts from this tree is there, but the secrets,
-// which are the user's.
+// which are the user's; and the files that Alertmanager is told to read are mounted.
 func TestExampleOfCompose(t *testing.T) {
 	var compose struct {
 		Services map[string]struct {
@@ -132,10 +133,20 @@ func TestExampleOfCompose(t *testing.T) {
 	if len(compose.Services) != 3 {
 		t.Errorf("got %d services, want 3", len(compose.Services))
 	}
+	routes, err := os.ReadFile("alertmanager/alertmanager.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, named := range regexp.MustCompile(`_file: (\S+)`).FindAllStringSubmatch(string(routes), -1) {
+		mounted := ":" + filepath.Dir(named[1]) + ":ro"
+		if !slices.ContainsFunc(compose.Services["alertmanager"].Volumes, func(v string) bool { return strings.HasSuffix(v, mounted) }) {
+			t.Errorf("alertmanager: nothing is mounted where it reads %s", named[1])
+		}
+	}
 	for name, service := range compose.Services {
 		for _, volume := range service.Volumes {
 			from, _, _ := strings.Cut(volume, ":")
-			if !strings.HasPrefix(from, ".") || from == "./secrets" {
+			if !strings.HasPrefix(from, ".") || strings.HasSuffix(from, "secrets") {
 				continue
 			}
 			if _, err := os.Stat(filepath.Join("examples/compose", from)); err != nil {
