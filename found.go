@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"funlab.casa/attestation_exporter/duty"
 	"funlab.casa/attestation_exporter/finding"
@@ -144,25 +144,48 @@ func because(f finding.Finding) []string {
 
 // printFound writes a table with one line a place, and below it what wasn't found.
 func printFound(out io.Writer, lists []foundList) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "COLLECTOR\tWHAT\tPLACE\tFROM\tSTATE\tFOUND BY")
+	rows := [][]string{{"COLLECTOR", "WHAT", "PLACE", "FROM", "STATE", "FOUND BY"}}
 	for _, list := range lists {
 		for _, f := range list.found {
 			by := "exporter"
 			if f.Reader {
 				by = "reader"
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n",
-				list.collector, orDash(f.What), orDash(f.Place), orDash(f.From), orDash(string(f.State)), by)
+			rows = append(rows, []string{list.collector, orDash(f.What), orDash(f.Place), orDash(f.From), orDash(string(f.State)), by})
 		}
 	}
-	if err := table.Flush(); err != nil {
+	if err := printColumns(out, rows); err != nil {
 		return err
 	}
 	for _, list := range lists {
 		if list.err != nil {
 			note := strings.ReplaceAll(list.err.Error(), "\n", "; ")
 			fmt.Fprintf(out, "%s: %s\n", list.collector, printable(note))
+		}
+	}
+	return nil
+}
+
+// maxColumn is how wide one cell makes its column. A longer one, such as a pattern of
+// all timers, pushes aside what follows in its own row alone.
+const maxColumn = 56
+
+func printColumns(out io.Writer, rows [][]string) error {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			if width := utf8.RuneCountInString(cell); width <= maxColumn {
+				widths[i] = max(widths[i], width)
+			}
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			fmt.Fprintf(&line, "%-*s  ", widths[i], cell)
+		}
+		if _, err := fmt.Fprintln(out, strings.TrimRight(line.String(), " ")); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -167,6 +167,22 @@ func TestFoundWaitsNoLongerThanItMust(t *testing.T) {
 	})
 }
 
+// One long place doesn't widen the table for all.
+func TestPrintFoundIsNarrow(t *testing.T) {
+	long := strings.Repeat("x", maxColumn+1)
+	list := foundList{collector: "timer", found: []finding.Finding{{What: "include", Place: long, From: "default"}, {What: "bus", Place: "/run/büs", From: "default", State: finding.There, Reader: true}}}
+	var out bytes.Buffer
+	if err := printFound(&out, []foundList{list}); err != nil {
+		t.Fatal(err)
+	}
+	want := "COLLECTOR  WHAT     PLACE     FROM     STATE  FOUND BY\n" +
+		"timer      include  " + long + "  default  -      exporter\n" +
+		"timer      bus      /run/büs  default  there  reader\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestPrintFoundObeysNobody(t *testing.T) {
 	list := foundList{collector: "tpm", found: []finding.Finding{{What: "device", Place: "/dev/\x1b[2J", From: "a\nb"}}, err: fmt.Errorf("one\ntwo\x07")}
 	var out bytes.Buffer

@@ -18,6 +18,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/version"
 
 	"funlab.casa/attestation_exporter/collector"
 	"funlab.casa/attestation_exporter/internal/tower/spire"
@@ -131,14 +132,19 @@ func startReader(t *testing.T, socket string, flags ...string) {
 			t.Errorf("reader: got %v, want no error", err)
 		}
 	})
-	client := reader.Client{Socket: socket}
+	client := reader.Client{Socket: socket, Version: version.Version}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(10 * time.Second); !client.Present(); {
+	// The socket is there a moment before anybody listens on it.
+	for deadline := time.After(10 * time.Second); ; {
+		err := client.Greet(t.Context())
+		if err == nil {
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("the reader never listened")
+			t.Fatalf("the reader never answered: %v", err)
 		}
 	}
 }
