@@ -110,8 +110,11 @@ func (t *Tower) attestationArgs() []string {
 	}
 }
 
+// attestationEnvironment also keeps the exporter away from the folder of a Keylime
+// that this machine itself may have.
 func (t *Tower) attestationEnvironment() []string {
 	return []string{
+		"KEYLIME_DIR=" + t.path("keylime"),
 		"KEYLIME_AGENT_CONFIG=" + t.path("keylime", "agent.conf"),
 		"KEYLIME_VERIFIER_CONFIG=" + t.path("keylime", "verifier.conf"),
 	}
