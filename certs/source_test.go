@@ -145,12 +145,16 @@ func TestSourceNamedByOthers(t *testing.T) {
 	named = []File{{Path: first, Optional: true, From: "agent.conf"}, {Path: second, Optional: true, From: "agent.conf"}}
 	expect(t, s, dir, "file first[1].crt CN=leaf")
 
-	named, failed = nil, failure.Errorf(failure.Malformed, "agent.conf:1: nonsense")
-	for range 2 {
+	failed = failure.Errorf(failure.Malformed, "agent.conf:1: nonsense")
+	for i := range 3 {
+		named = []File{{Path: fmt.Sprintf("%s/none%d", dir, i), Optional: true}}
 		reading, err := s.Read(t.Context())
 		if got, want := lines(reading, dir), []string{"file first[1].crt CN=leaf"}; !slices.Equal(got, want) || !errors.Is(err, failed) {
 			t.Errorf("configuration unread: got %q, %v, want %q and %v", got, err, want, failed)
 		}
+	}
+	if got := len(s.others); got != 2 {
+		t.Errorf("configuration unread, always with another name: got %d names kept, want that of the file and the last", got)
 	}
 	if err := os.Remove(first); err != nil {
 		t.Fatal(err)
