@@ -17,7 +17,10 @@ func (s sightings) add(path string) {
 // excuse reports whether err says only that an optional file isn't here and never
 // was. A symbolic link to nothing is here.
 func (s sightings) excuse(f File, err error) bool {
-	if _, seen := s[f.Path]; seen || !f.Optional || err == nil || !isAbsent(err) {
+	if err == nil || !f.Optional || !isAbsent(err) {
+		return false
+	}
+	if _, seen := s[f.Path]; seen {
 		return false
 	}
 	_, err = os.Lstat(f.Path)

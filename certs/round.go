@@ -135,6 +135,7 @@ func (r *round) expand(ctx context.Context) ([]File, error) {
 		default:
 			r.found(KindFile, f.Path, nil, err)
 		}
+		files = slices.Grow(files, len(paths))
 		for _, path := range paths {
 			files = append(files, File{Path: filepath.Clean(path), Optional: true})
 		}
@@ -204,7 +205,8 @@ func (r *round) endProbes(ctx context.Context, running []<-chan struct{}) {
 }
 
 func (r *round) reading() Reading {
-	reading := Reading{Loads: slices.Collect(maps.Values(r.findings)), Verdicts: r.verdicts}
+	loads := slices.AppendSeq(make([]Load, 0, len(r.findings)), maps.Values(r.findings))
+	reading := Reading{Loads: loads, Verdicts: r.verdicts}
 	slices.SortFunc(reading.Loads, byKindAndName)
 	return reading
 }

@@ -42,13 +42,17 @@ func versionOf(info fs.FileInfo) (version, error) {
 	if !ok {
 		return version{}, fmt.Errorf("unexpected type of file information %T", info.Sys())
 	}
+	return versionFrom(stat), nil
+}
+
+func versionFrom(stat *syscall.Stat_t) version {
 	return version{
 		device:   stat.Dev,
 		inode:    stat.Ino,
 		size:     stat.Size,
 		modified: stat.Mtim.Nano(),
 		changed:  stat.Ctim.Nano(),
-	}, nil
+	}
 }
 
 // settled is the age from which a change leaves a trace. Kernels stamp files by a
@@ -76,11 +80,24 @@ func Read[T any](path string, limit int64, digest func(io.Reader) (T, error)) (T
 // look refuses what should not even be opened: opening a FIFO waits for a writer,
 // and opening a device may do something.
 func look(path string, limit int64) (version, error) {
+	if v, ok := glance(path, limit); ok {
+		return v, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return version{}, err
 	}
 	return check(path, info, limit)
+}
+
+// glance is look for a file that is as it should be, without what os.Stat allocates
+// for it. What is in the way, be it only a signal, is left for os.Stat to tell.
+func glance(path string, limit int64) (version, bool) {
+	var stat syscall.Stat_t
+	if err := syscall.Stat(path, &stat); err != nil {
+		return version{}, false
+	}
+	return versionFrom(&stat), stat.Mode&syscall.S_IFMT == syscall.S_IFREG && stat.Size <= limit
 }
 
 func check(path string, info fs.FileInfo, limit int64) (version, error) {
