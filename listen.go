@@ -35,7 +35,13 @@ func listen(ctx context.Context, logger *slog.Logger, toolkit *web.FlagConfig, a
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          newServerLog(logger),
+	}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
