@@ -2,9 +2,7 @@ package certs
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"slices"
 )
 
 // ErrAbsent says that nothing that was to be read is on this host.
@@ -31,26 +29,6 @@ type File struct {
 type Reading struct {
 	Loads    []Load    // by kind and name
 	Verdicts []Verdict // in the order of the configuration
-}
-
-// Join makes one source of two, of which the second isn't kept from its reading by a
-// failure of the first. It returns ErrAbsent where both do.
-func Join(first, second func(context.Context) (Reading, error)) func(context.Context) (Reading, error) {
-	return func(ctx context.Context) (Reading, error) {
-		a, aErr := first(ctx)
-		b, bErr := second(ctx)
-		joined := Reading{
-			Loads:    slices.SortedStableFunc(slices.Values(slices.Concat(a.Loads, b.Loads)), byKindAndName),
-			Verdicts: slices.Concat(a.Verdicts, b.Verdicts),
-		}
-		switch {
-		case errors.Is(aErr, ErrAbsent):
-			return joined, bErr
-		case errors.Is(bErr, ErrAbsent):
-			return joined, aErr
-		}
-		return joined, errors.Join(aErr, bErr)
-	}
 }
 
 func byKindAndName(a, b Load) int {
