@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		Timeout:       *timeout,
 		TimeoutOffset: *offset,
 		MaxRequests:   *maxRequests,
-		Process:       processRegistry(),
+		Process:       processCollectors(),
 		Logger:        logger,
 	})
 	logger.Info("Starting", "version", version.Info(), "build_context", version.BuildContext(), "collectors", set.Names())
@@ -130,13 +130,11 @@ func checkTimes(timeout, offset time.Duration) error {
 	return nil
 }
 
-// processRegistry holds what the exporter says of itself.
-func processRegistry() *prometheus.Registry {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
+// processCollectors are what the exporter says of itself.
+func processCollectors() []prometheus.Collector {
+	return []prometheus.Collector{
 		versioncollector.NewCollector(name),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	return registry
+	}
 }

@@ -26,8 +26,8 @@ type HandlerOptions struct {
 	TimeoutOffset time.Duration
 	// MaxRequests is how many scrapes may run at once; 0 is no limit.
 	MaxRequests int
-	// Process is gathered beside the collectors: the exporter's own metrics.
-	Process prometheus.Gatherer
+	// Process are the exporter's own metrics, which stand beside the collectors'.
+	Process []prometheus.Collector
 	Logger  *slog.Logger
 }
 
@@ -61,7 +61,10 @@ func NewHandler(set *Set, options HandlerOptions) http.Handler {
 
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(gathered(set.Collect(ctx, names...)))
-		promhttp.HandlerFor(prometheus.Gatherers{options.Process, registry}, promhttp.HandlerOpts{
+		for _, c := range options.Process {
+			registry.MustRegister(undescribed{c})
+		}
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 			ErrorLog:      slog.NewLogLogger(options.Logger.Handler(), slog.LevelError),
 			ErrorHandling: promhttp.ContinueOnError,
 			// Compressing costs both sides more than sending where nothing is sent.
@@ -99,3 +102,10 @@ func (g gathered) Collect(ch chan<- prometheus.Metric) {
 		ch <- metric
 	}
 }
+
+// undescribed is a collector that needn't be compared with its own promise at each
+// scrape. One registry for all, made anew, is cheaper than a lasting one beside it:
+// client_golang checks what it merges a second time.
+type undescribed struct{ prometheus.Collector }
+
+func (undescribed) Describe(chan<- *prometheus.Desc) {}

@@ -41,7 +41,7 @@ func TestScrapeTimeout(t *testing.T) {
 func handlerOf(collectors map[string]Collector, maxRequests int) http.Handler {
 	return NewHandler(NewSet(setQuiet(), collectors), HandlerOptions{
 		Timeout: 5 * time.Second, TimeoutOffset: 500 * time.Millisecond, MaxRequests: maxRequests,
-		Process: prometheus.NewRegistry(), Logger: setQuiet(),
+		Logger: setQuiet(),
 	})
 }
 

@@ -37,13 +37,15 @@ type Set struct {
 func NewSet(logger *slog.Logger, collectors map[string]Collector) *Set {
 	set := &Set{}
 	for _, name := range slices.Sorted(maps.Keys(collectors)) {
-		set.members = append(set.members, &member{
+		m := &member{
 			name:      name,
 			collector: collectors[name],
 			logger:    logger.With("collector", name),
 			slot:      make(chan struct{}, 1),
 			failures:  map[failure.Reason]float64{},
-		})
+		}
+		m.count()
+		set.members = append(set.members, m)
 	}
 	return set
 }
@@ -90,6 +92,7 @@ type member struct {
 	seen     bool
 	failing  failure.Reason // empty while it works
 	failures map[failure.Reason]float64
+	counted  []prometheus.Metric // of failures; made anew when one of them counts
 }
 
 type outcome struct {
@@ -116,17 +119,24 @@ func (m *member) scrape(ctx context.Context) []prometheus.Metric {
 	}
 	m.note(got.err)
 
-	metrics := make(chan prometheus.Metric, 2+len(failure.Reasons()))
-	claim(metrics, scrapeSuccess, got.err == nil, m.name)
-	gauge(metrics, scrapeDuration, duration.Seconds(), m.name)
+	ran := make(chan prometheus.Metric, 2)
+	claim(ran, scrapeSuccess, got.err == nil, m.name)
+	gauge(ran, scrapeDuration, duration.Seconds(), m.name)
+	return append(append(got.metrics, <-ran, <-ran), m.counted...)
+}
+
+// count makes the series of failures, one for every reason. They are a third of what
+// a small host has, and mostly stay as they are. The caller holds m.mu.
+func (m *member) count() {
+	counted := make(chan prometheus.Metric, len(failure.Reasons()))
 	for _, reason := range failure.Reasons() {
-		counter(metrics, scrapeFailures, m.failures[reason], m.name, string(reason))
+		counter(counted, scrapeFailures, m.failures[reason], m.name, string(reason))
 	}
-	close(metrics)
-	for metric := range metrics {
-		got.metrics = append(got.metrics, metric)
+	close(counted)
+	m.counted = nil
+	for metric := range counted {
+		m.counted = append(m.counted, metric)
 	}
-	return got.metrics
 }
 
 // note counts and logs the end of one run. The caller holds m.mu.
@@ -140,6 +150,7 @@ func (m *member) note(err error) {
 	}
 	reason := failure.Of(err)
 	m.failures[reason]++
+	m.count()
 	if m.failing != reason {
 		m.logger.Warn("Collector failed", "reason", reason, "err", err)
 	}

@@ -22,6 +22,11 @@ import (
 // of agents never more than 3 MB.
 const maxMessage = 16 << 20
 
+// bufferSize is that of each direction, a frame's largest part being read past it. A
+// connection is for a few small calls, and two of gRPC's 32 KiB each were a twelfth of
+// what a scrape allocates.
+const bufferSize = 4 << 10
+
 var errSpent = errors.New("the connection broke")
 
 // A socket is one of SPIRE's, with the users whose process may listen on it.
@@ -66,6 +71,8 @@ func (s socket) connect(ctx context.Context) (*connection, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
+		grpc.WithReadBufferSize(bufferSize),
+		grpc.WithWriteBufferSize(bufferSize),
 	)
 	if err != nil {
 		_ = raw.Close()
