@@ -139,11 +139,11 @@ func (s *Source) readLog() (*tpm.Log, error) {
 	if err != nil || len(raw) == 0 {
 		return nil, err
 	}
-	log, err := tpm.ParseLog(raw)
+	log, err := s.memory.parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.EventLog, err)
 	}
-	return &log, nil
+	return log, nil
 }
 
 // banks returns the banks to ask the chip for.

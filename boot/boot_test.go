@@ -1,7 +1,9 @@
 package boot_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"funlab.casa/attestation_exporter/boot"
 	"funlab.casa/attestation_exporter/failure"
@@ -432,6 +435,31 @@ func TestDigestsRemembered(t *testing.T) {
 		}
 		if got, want := len(mismatches(reading)) == 0, build == "linux 56"; got != want {
 			t.Errorf("%s: got match %t, want %t", build, got, want)
+		}
+	}
+}
+
+// TestLogRemembered puts another log of the same size and time in the place of the first,
+// within one source's life.
+func TestLogRemembered(t *testing.T) {
+	m := debian(t)
+	source := m.source()
+	raw := m.log.Bytes()
+	separator := sha256.Sum256(make([]byte, 4))
+	other := bytes.Replace(raw, separator[:], make([]byte, sha256.Size), 1)
+	when := time.Now().Add(-time.Hour)
+	for _, log := range [][]byte{raw, raw, other, raw[:len(raw)-1], raw} {
+		m.must(m.Write(logPath, log), os.Chtimes(filepath.Join(m.Root, logPath), when, when))
+		reading, err := source.Read(t.Context())
+		if cut := len(log) < len(raw); cut != (failure.Of(err) == failure.Malformed) || cut != (reading.Log == nil) {
+			t.Fatalf("got log %v, error %v, want none and malformed: %t", reading.Log, err, cut)
+		}
+		if reading.Log == nil {
+			continue
+		}
+		spoilt := slices.ContainsFunc(reading.Log.Matches, func(m tpm.LogMatch) bool { return !m.Matches })
+		if want := bytes.Equal(log, other); spoilt != want {
+			t.Errorf("got %v, want a PCR that doesn't match: %t", reading.Log.Matches, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"io/fs"
 	"sync"
 	"syscall"
@@ -27,11 +28,31 @@ type Memory struct {
 	mu      sync.Mutex
 	digests map[digestKey]tpm.Digest
 	roles   map[identity]role
+	log     *tpm.Log
+	logOf   [sha256.Size]byte // of the bytes that log was parsed from
 }
 
 type digestKey struct {
 	file      identity
 	algorithm crypto.Hash
+}
+
+// parse returns what is in a log, which stays as it is until the next boot. It is known
+// by its bytes, since the kernel's file has no time of change to go by. Nobody may
+// change what is returned.
+func (m *Memory) parse(raw []byte) (*tpm.Log, error) {
+	of := sha256.Sum256(raw)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.log != nil && m.logOf == of {
+		return m.log, nil
+	}
+	log, err := tpm.ParseLog(raw)
+	if err != nil {
+		return nil, err
+	}
+	m.log, m.logOf = &log, of
+	return m.log, nil
 }
 
 func (m *Memory) digest(key digestKey) (tpm.Digest, bool) {
