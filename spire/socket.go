@@ -22,9 +22,8 @@ import (
 // of agents never more than 3 MB.
 const maxMessage = 16 << 20
 
-// bufferSize is that of each direction, a frame's largest part being read past it. A
-// connection is for a few small calls, and two of gRPC's 32 KiB each were a twelfth of
-// what a scrape allocates.
+// bufferSize is that of each direction; large frames are read past it. A connection is
+// for a few calls, and gRPC's own 32 KiB were a twelfth of what a scrape allocates.
 const bufferSize = 4 << 10
 
 var errSpent = errors.New("the connection broke")
