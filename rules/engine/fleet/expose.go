@@ -78,7 +78,7 @@ func (h *Host) exposeTPM(to Exposition) {
 		case pcr == 7 && h.PCR7Extended:
 			digest = fmt.Sprintf("%064x", 7777)
 		}
-		same := !(pcr == 4 && h.known != h.measured) && !(pcr == 7 && h.PCR7Extended)
+		same := (pcr != 4 || h.known == h.measured) && (pcr != 7 || !h.PCR7Extended)
 		to.Set(1, "attestation_tpm_pcr_info", "bank", "sha256", "pcr", strconv.Itoa(pcr), "digest", digest, "boot", id)
 		to.Set(truth(same), "attestation_tpm_pcr_matches_baseline", "bank", "sha256", "pcr", strconv.Itoa(pcr))
 	}
