@@ -76,7 +76,7 @@ bench-rules: ## One evaluation of all rules at 10 to 10,000 hosts, and a verifie
 
 .PHONY: mutate-rules
 mutate-rules: tools ## Break the rules, and see what promtool's cases don't notice; an hour
-	cd rules/engine && go run ./mutate -rules .. -count 60
+	cd rules/engine && nice go run ./mutate -rules .. -limit 1h
 
 .PHONY: check-rules-elsewhere
 check-rules-elsewhere: ## The rules by Thanos' and VictoriaMetrics' own checkers, which are built

@@ -1,9 +1,11 @@
 // Command mutate breaks the rules, one place at a time, and tells which breaks the
-// promtool cases don't notice. It is run by hand: each mutant runs the cases of
-// its file.
+// promtool cases don't notice. It is run by hand. A mutant is shown only to the
+// cases that can tell the broken rule from the whole one, each cut down to the
+// rules that it reads, the cheapest first, until one fails.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,10 +13,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
+	"time"
 )
 
 func main() {
@@ -27,108 +28,125 @@ func main() {
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
 	folder := flags.String("rules", "..", "folder of the rules and their cases")
-	count := flags.Int("count", 60, "how many mutants of each kind at most; 0 is all")
-	only := flags.String("only", "", "only rules whose name or file contains this")
-	seed := flags.Uint64("seed", 1, "which ones")
+	only := flags.String("only", "", "only mutants whose file, rule, kind and place, with spaces between, contain this")
+	seed := flags.Uint64("seed", 1, "their order")
+	skip := flags.Int("skip", 0, "leave out so many at the beginning, which an earlier run has tried")
+	limit := flags.Duration("limit", 0, "try no other after this time; 0 is all")
+	list := flags.Bool("list", false, "name the mutants, and try none")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	all, err := mutants(*folder)
+	files, err := readRuleFiles(*folder)
 	if err != nil {
 		return err
 	}
-	chosen := choose(all, *only, *count, *seed)
+	cases, err := readCases(*folder)
+	if err != nil {
+		return err
+	}
+	all, err := mutants(files)
+	if err != nil {
+		return err
+	}
+	chosen := choose(all, *only, *seed)
+	chosen = chosen[min(*skip, len(chosen)):]
 	if len(chosen) == 0 {
 		return errors.New("no mutant was made")
 	}
-	return try(*folder, chosen, out)
+	if *list {
+		for _, m := range chosen {
+			fmt.Fprintln(out, m)
+		}
+		return nil
+	}
+	var deadline time.Time
+	if *limit > 0 {
+		deadline = time.Now().Add(*limit)
+	}
+	return try(newTrial(newPack(files), cases), chosen, deadline, out)
 }
 
-// choose takes at most so many of each kind, at random.
-func choose(all []mutant, only string, count int, seed uint64) []mutant {
+// choose puts the mutants into an order that can be broken off anywhere: one of
+// each kind of each rule, at random, then a second one of each, and so on.
+func choose(all []mutant, only string, seed uint64) []mutant {
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // A repeatable choice is wanted, not a secret one.
-	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	kinds := map[string]int{}
-	var chosen []mutant
-	for _, m := range all {
-		if !strings.Contains(m.file+" "+m.rule, only) || count > 0 && kinds[m.kind] >= count {
+	type ranked struct {
+		mutant
+		round int
+	}
+	var chosen []ranked
+	rounds := map[[2]string]int{}
+	for _, place := range random.Perm(len(all)) {
+		m := all[place]
+		if !strings.Contains(m.String(), only) {
 			continue
 		}
-		kinds[m.kind]++
-		chosen = append(chosen, m)
+		kind := [2]string{m.rule.name, m.kind}
+		chosen = append(chosen, ranked{m, rounds[kind]})
+		rounds[kind]++
 	}
-	return chosen
+	slices.SortStableFunc(chosen, func(a, b ranked) int { return cmp.Compare(a.round, b.round) })
+	mutants := make([]mutant, 0, len(chosen))
+	for _, r := range chosen {
+		mutants = append(mutants, r.mutant)
+	}
+	return mutants
 }
 
-// try runs the cases against each mutant, two at a time, and writes a table.
-func try(folder string, chosen []mutant, out io.Writer) error {
-	verdicts := make([]string, len(chosen))
-	errs := make([]error, len(chosen))
-	slots := make(chan struct{}, 2)
-	var group sync.WaitGroup
-	for i, m := range chosen {
-		group.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			verdicts[i], errs[i] = m.verdict(folder)
-		})
-	}
-	group.Wait()
-	survivors := 0
-	fmt.Fprintln(out, "| rule | kind | place | verdict |\n| --- | --- | --- | --- |")
-	for i, m := range chosen {
-		if verdicts[i] == survived {
-			survivors++
+// try names each survivor as it is found, so that a run that is broken off was not
+// for nothing, and ends with the figures.
+func try(t *trial, chosen []mutant, deadline time.Time, out io.Writer) error {
+	made, survived := map[[2]string]int{}, map[[2]string]int{}
+	tried := 0
+	for _, m := range chosen {
+		if !deadline.IsZero() && time.Now().After(deadline) {
+			break
 		}
-		fmt.Fprintf(out, "| %s | %s | `%s` | %s |\n", m.rule, m.kind, strings.ReplaceAll(m.place, "|", "\\|"), verdicts[i])
-	}
-	fmt.Fprintf(out, "\n%d mutants, %d survived\n", len(chosen), survivors)
-	return errors.Join(errs...)
-}
-
-const (
-	survived = "survived"
-	caught   = "caught"
-)
-
-// verdict runs the cases that stand beside the mutant's file, on a copy of the
-// folder. Other files' cases may catch more; they take minutes.
-func (m mutant) verdict(folder string) (string, error) {
-	scratch, err := os.MkdirTemp("", "mutate")
-	if err != nil {
-		return "", fmt.Errorf("make a scratch folder: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(scratch) }()
-	files, err := filepath.Glob(filepath.Join(folder, "*.yml"))
-	if err != nil {
-		return "", err
-	}
-	args := []string{"test", "rules"}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
+		caught, err := t.catches(context.Background(), m)
 		if err != nil {
-			return "", fmt.Errorf("copy the rules: %w", err)
+			return fmt.Errorf("%s: %w", m, err)
 		}
-		name := filepath.Base(file)
-		if name == m.file {
-			content = m.content
-		}
-		if strings.HasPrefix(name, strings.TrimSuffix(m.file, ".rules.yml")) && strings.HasSuffix(name, ".test.yml") {
-			args = append(args, name)
-		}
-		if err := os.WriteFile(filepath.Join(scratch, name), content, 0o600); err != nil { //nolint:gosec // The folder is this process' own, the name has no folder in it.
-			return "", fmt.Errorf("copy the rules: %w", err)
+		tried++
+		place := [2]string{m.file.name, m.kind}
+		made[place]++
+		if !caught {
+			survived[place]++
+			fmt.Fprintf(out, "%d survived: %s\n", tried, m)
 		}
 	}
-	command := exec.CommandContext(context.Background(), "promtool", args...)
-	command.Dir = scratch
-	err = command.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return caught, nil
-	case err != nil:
-		return "", fmt.Errorf("run promtool, which `make tools` unpacks: %w", err)
+	writeFigures(out, made, survived)
+	fmt.Fprintf(out, "\n%d of %d tried\n", tried, len(chosen))
+	return nil
+}
+
+// writeFigures writes a table of the mutants made and of those caught, a row a
+// kind and a column a file.
+func writeFigures(out io.Writer, made, survived map[[2]string]int) {
+	var files, kinds []string
+	for place := range made {
+		files, kinds = append(files, place[0]), append(kinds, place[1])
 	}
-	return survived, nil
+	slices.Sort(files)
+	slices.Sort(kinds)
+	files, kinds = slices.Compact(files), slices.Compact(kinds)
+	fmt.Fprintf(out, "\n| caught of made | %s | all |\n|%s\n",
+		strings.ReplaceAll(strings.Join(files, " | "), ".rules.yml", ""), strings.Repeat(" --- |", len(files)+2))
+	for _, kind := range append(kinds, "all") {
+		fmt.Fprintf(out, "| %s |", kind)
+		for _, file := range append(files, "all") {
+			var of, lost int
+			for place, n := range made {
+				if cmp.Or(file == "all", place[0] == file) && cmp.Or(kind == "all", place[1] == kind) {
+					of, lost = of+n, lost+survived[place]
+				}
+			}
+			switch of {
+			case 0:
+				fmt.Fprint(out, " |")
+			default:
+				fmt.Fprintf(out, " %d of %d |", of-lost, of)
+			}
+		}
+		fmt.Fprintln(out)
+	}
 }
