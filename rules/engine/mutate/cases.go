@@ -161,6 +161,10 @@ func (c testCase) about(name string, p *pack) *cutCase {
 // reach is everything behind an assertion, or, where it is about any alert, behind
 // those alerts of which the rule is a part.
 func (a assertion) reach(name string, p *pack) map[string]bool {
+	if a.names[model.MetricNameLabel] {
+		// It asks for names by a pattern: for any.
+		return p.behind(slices.Collect(maps.Keys(p.reads))...)
+	}
 	if !a.anyAlert {
 		return p.behind(slices.Collect(maps.Keys(a.names))...)
 	}

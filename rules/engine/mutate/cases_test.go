@@ -24,23 +24,31 @@ tests:
     promql_expr_test:
       - {eval_time: 3m, expr: 'count(ALERTS{alertname="Fault"})', exp_samples: []}
       - {eval_time: 4m, expr: 'count(ALERTS)', exp_samples: []}
+  - interval: 1m
+    input_series:
+      - {series: 'here{host="a"}', values: '1x9'}
+    promql_expr_test:
+      - {eval_time: 5m, expr: '{__name__=~"host:.+"}', exp_samples: []}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pack := newPack(parseSome(t))
 	tests := []struct {
-		name, rule, rules, series string
-		assertions, cost          int
+		name                string
+		of                  int
+		rule, rules, series string
+		assertions, cost    int
 	}{
-		{"a record, with what reads it in an expression or in a text", "host:fault:seconds", "Fault Other host:fault:seconds", "fault_timestamp_seconds here other", 4, 15},
-		{"an alert, with what asks for it or for any", "Fault", "Fault host:fault:seconds", "fault_timestamp_seconds here", 3, 10},
-		{"another", "Other", "Other host:fault:seconds", "fault_timestamp_seconds other", 2, 10},
-		{"no case asks for it", "Nothing", "", "", 0, 0},
+		{"a record, with what reads it in an expression or in a text", 0, "host:fault:seconds", "Fault Other host:fault:seconds", "fault_timestamp_seconds here other", 4, 15},
+		{"an alert, with what asks for it or for any", 0, "Fault", "Fault host:fault:seconds", "fault_timestamp_seconds here", 3, 10},
+		{"another", 0, "Other", "Other host:fault:seconds", "fault_timestamp_seconds other", 2, 10},
+		{"a pattern of names asks for all", 1, "Fault", "Fault Other host:fault:seconds", "here", 1, 18},
+		{"no case asks for it", 0, "Nothing", "", "", 0, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			cut := cases[0].about(test.rule, pack)
+			cut := cases[test.of].about(test.rule, pack)
 			if cut == nil {
 				cut = &cutCase{testCase: testCase{interval: 1}}
 			}
