@@ -34,6 +34,8 @@ type assertion struct {
 	at   time.Duration
 	// Names are the alerts and series that it asks for.
 	names map[string]bool
+	// Pattern is that of the names, where it asks for series by one.
+	pattern *regexp.Regexp
 	// AnyAlert is that it expects no alert at all, so that any rule can be left
 	// out of it.
 	anyAlert bool
@@ -111,12 +113,20 @@ func parseAssertion(key string, node *yaml.Node) (assertion, error) {
 	for _, name := range word.FindAllString(expr, -1) {
 		a.names[name] = true
 	}
+	if found := namePattern.FindStringSubmatch(expr); found != nil {
+		if a.pattern, err = regexp.Compile("^(?:" + found[1] + ")$"); err != nil {
+			return assertion{}, fmt.Errorf("line %d: %w", node.Line, err)
+		}
+	}
 	wanted := under(node, "exp_samples")
 	a.anyAlert = a.names[allAlerts] && (wanted == nil || len(wanted.Content) == 0)
 	return a, nil
 }
 
-var oneAlert = regexp.MustCompile(`ALERTS\{[^}]*alertname="(\w+)"[^}]*\}`)
+var (
+	oneAlert    = regexp.MustCompile(`ALERTS\{[^}]*alertname="(\w+)"[^}]*\}`)
+	namePattern = regexp.MustCompile(`__name__=~"([^"]+)"`)
+)
 
 // without is the mapping without these keys.
 func without(node *yaml.Node, keys ...string) *yaml.Node {
@@ -161,12 +171,14 @@ func (c testCase) about(name string, p *pack) *cutCase {
 // reach is everything behind an assertion, or, where it is about any alert, behind
 // those alerts of which the rule is a part.
 func (a assertion) reach(name string, p *pack) map[string]bool {
-	if a.names[model.MetricNameLabel] {
-		// It asks for names by a pattern: for any.
-		return p.behind(slices.Collect(maps.Keys(p.reads))...)
-	}
 	if !a.anyAlert {
-		return p.behind(slices.Collect(maps.Keys(a.names))...)
+		asked := slices.Collect(maps.Keys(a.names))
+		for series := range p.reads {
+			if a.pattern != nil && a.pattern.MatchString(series) {
+				asked = append(asked, series)
+			}
+		}
+		return p.behind(asked...)
 	}
 	names := map[string]bool{}
 	for alert := range p.reads[allAlerts] {

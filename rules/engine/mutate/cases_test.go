@@ -43,7 +43,8 @@ tests:
 		{"a record, with what reads it in an expression or in a text", 0, "host:fault:seconds", "Fault Other host:fault:seconds", "fault_timestamp_seconds here other", 4, 15},
 		{"an alert, with what asks for it or for any", 0, "Fault", "Fault host:fault:seconds", "fault_timestamp_seconds here", 3, 10},
 		{"another", 0, "Other", "Other host:fault:seconds", "fault_timestamp_seconds other", 2, 10},
-		{"a pattern of names asks for all", 1, "Fault", "Fault Other host:fault:seconds", "here", 1, 18},
+		{"a pattern of names, with what is behind those", 1, "host:fault:seconds", "host:fault:seconds", "", 1, 6},
+		{"a pattern of other names", 1, "Fault", "", "", 0, 0},
 		{"no case asks for it", 0, "Nothing", "", "", 0, 0},
 	}
 	for _, test := range tests {
