@@ -135,8 +135,8 @@ check-generated: ## The Go code of the .proto files is what they say
 	diff -r -x '*.proto' -x generate .build/proto spire/proto
 
 .PHONY: fuzz
-fuzz: ## Fuzz every parser, FUZZTIME (30s) each
-	.ci/fuzz $${FUZZTIME:-30s}
+fuzz: ## Fuzz every parser, for FUZZTIME (30) seconds of CPU each
+	.ci/fuzz $${FUZZTIME:-30}
 
 .PHONY: soak
 soak: tools ## 10,000 scrapes of a host on which everything misbehaves (a quarter of an hour)
