@@ -6,8 +6,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"funlab.casa/attestation_exporter/rules/engine/replay"
 )
 
 // BenchmarkEvaluation is one evaluation of the whole pack, a minute after the
@@ -64,10 +62,7 @@ func processorTime(b *testing.B) time.Duration {
 // TestVerifierFallsUnderAFleet is one notification, however many agents it has.
 func TestVerifierFallsUnderAFleet(t *testing.T) {
 	t.Parallel()
-	inhibitions, err := replay.LoadInhibitions("../../alertmanager/alertmanager.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	inhibitions := loadInhibitions(t)
 	for name, breaks := range map[string]func(*simulation){
 		"KeylimeVerifierUnreachable": func(s *simulation) { s.fleet.Verifier.Down = true },
 		"KeylimeNobodyAttested":      func(s *simulation) { s.fleet.Verifier.Frozen = true },

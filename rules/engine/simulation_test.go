@@ -16,6 +16,7 @@ var (
 	days   = flag.Int("days", 14, "length of the quiet time")
 	rounds = flag.Int("rounds", 3, "how often each fault is put in; one that lasts for hours or stays, a third as often")
 	agents = flag.Int("agents", 200, "how many a verifier has when it falls")
+	only   = flag.String("fault", "", "the one fault to put in; none is every one")
 	update = flag.Bool("update", false, "write the table of docs/alerts.md instead of comparing with it")
 )
 

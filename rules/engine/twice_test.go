@@ -4,8 +4,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"funlab.casa/attestation_exporter/rules/engine/replay"
 )
 
 // TestSeenTwice has everything seen twice, by two Prometheis whose series are
@@ -13,10 +11,7 @@ import (
 // often as if it were seen once, and no rule fails for series that match twice.
 func TestSeenTwice(t *testing.T) {
 	t.Parallel()
-	inhibitions, err := replay.LoadInhibitions("../../alertmanager/alertmanager.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	inhibitions := loadInhibitions(t)
 	agents := []string{
 		"host gone", "quote invalid", "attestation stopped on request", "agent killed", "one id on two hosts",
 		"join token used", "PCR 7 extended at run time", "TPM wedged",
