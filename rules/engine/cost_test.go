@@ -16,7 +16,7 @@ func BenchmarkEvaluation(b *testing.B) {
 			s := simulate(b, seed)
 			s.fleet.Grow(hosts, begin())
 			for _, host := range s.fleet.Hosts()[3:] {
-				s.watch(host, 20*time.Second)
+				s.watch(job, host, 20*time.Second)
 			}
 			// The first evaluations find nothing remembered; these have a range of 5
 			// minutes to read.

@@ -56,7 +56,7 @@ func plain(d time.Duration) string {
 }
 
 // hold compares the table in docs/alerts.md with this one, or writes it. Other
-// numbers of rounds have other numbers in it, and one fault alone has one line.
+// numbers of rounds have other numbers in it, and some faults alone only their lines.
 func (d detection) hold(t *testing.T) {
 	t.Helper()
 	if t.Failed() || *only != "" || *rounds != 3 && !*update {

@@ -17,6 +17,18 @@ func keylimeFaults() []fault {
 			breaks: func(_ *simulation, h *fleet.Host) { h.AgentHangs = true },
 			mends:  func(_ *simulation, h *fleet.Host) { h.AgentHangs = false },
 			pages:  []page{{alert: "KeylimeLocalAgentDown"}}},
+		{name: "quotes hang", lasts: 15 * time.Minute, settles: 10 * time.Minute,
+			breaks: func(_ *simulation, h *fleet.Host) { h.QuotesHang = true },
+			mends:  func(_ *simulation, h *fleet.Host) { h.QuotesHang = false },
+			pages:  []page{{alert: "KeylimeAttestationStale", since: stale}}},
+		{name: "agent out of the verifier's reach", lasts: 40 * time.Minute, settles: 15 * time.Minute,
+			breaks: func(_ *simulation, h *fleet.Host) { h.Unreachable = true },
+			mends:  func(_ *simulation, h *fleet.Host) { h.Unreachable = false },
+			pages:  []page{{alert: "KeylimeAgentGivenUp", since: givenUp}}},
+		{name: "agent given up, and no recovery", lasts: 25 * time.Minute, settles: 15 * time.Minute,
+			breaks: func(s *simulation, h *fleet.Host) { h.Timer(recovery).Stopped = true; h.Reboot(s.begun) },
+			mends:  func(s *simulation, h *fleet.Host) { h.Timer(recovery).Stopped = false; h.Timer(recovery).Elapse(s.now) },
+			pages:  []page{{alert: "KeylimeAgentGivenUp", since: givenUp}, {alert: "TimerNotRunning"}}},
 		{name: "quote invalid", lasts: 15 * time.Minute, settles: 10 * time.Minute,
 			breaks: func(_ *simulation, h *fleet.Host) { h.Refuse() },
 			mends:  func(s *simulation, h *fleet.Host) { h.Readmit(s.now) },
@@ -32,8 +44,7 @@ func keylimeFaults() []fault {
 		{name: "verifier's database locked", lasts: 20 * time.Minute, settles: 10 * time.Minute, on: theServers,
 			breaks: func(s *simulation, _ *fleet.Host) { s.fleet.Verifier.Frozen = true },
 			mends:  func(s *simulation, _ *fleet.Host) { s.fleet.Verifier.Frozen = false },
-			pages: []page{{alert: "KeylimeNobodyAttested",
-				since: func(s *simulation, _ *fleet.Host) time.Time { return s.begun.Add(time.Minute) }}}},
+			pages:  []page{{alert: "KeylimeNobodyAttested", since: stale}}},
 		{name: "registrar down", lasts: 20 * time.Minute, settles: 10 * time.Minute, on: theServers,
 			breaks: func(s *simulation, _ *fleet.Host) { s.fleet.Verifier.RegistrarDown = true },
 			mends:  func(s *simulation, _ *fleet.Host) { s.fleet.Verifier.RegistrarDown = false },
@@ -42,6 +53,27 @@ func keylimeFaults() []fault {
 			breaks: func(s *simulation, _ *fleet.Host) { s.fleet.Verifier.Stray = []string{strayAgent} },
 			mends:  func(s *simulation, _ *fleet.Host) { s.fleet.Verifier.Stray = nil },
 			pages:  []page{{alert: "KeylimeAgentNotVerified", host: strayAgent}}},
+		{name: "default UUID", lasts: 15 * time.Minute, settles: 10 * time.Minute,
+			breaks: func(s *simulation, h *fleet.Host) {
+				h.Claims = defaultAgent
+				s.fleet.Verifier.Stray = []string{defaultAgent}
+			},
+			mends: func(s *simulation, h *fleet.Host) { h.Claims = ""; s.fleet.Verifier.Stray = nil },
+			pages: []page{{alert: "KeylimeDefaultUUID"}}},
+		{name: "default UUID on two hosts", lasts: 15 * time.Minute, settles: 15 * time.Minute,
+			on: func(f *fleet.Fleet) *fleet.Host { return f.Auth },
+			breaks: func(s *simulation, h *fleet.Host) {
+				h.Claims, s.fleet.CA.Claims = defaultAgent, defaultAgent
+				s.fleet.Verifier.Stray = []string{defaultAgent}
+			},
+			mends: func(s *simulation, h *fleet.Host) {
+				h.Claims, s.fleet.CA.Claims = "", ""
+				s.fleet.Verifier.Stray = nil
+			},
+			pages: []page{
+				{alert: "KeylimeDefaultUUID"}, {alert: "KeylimeDefaultUUID", host: "ca.funlab.casa"},
+				{alert: "KeylimeAgentClaimedTwice", host: defaultAgent},
+			}},
 		{name: "one id on two hosts", lasts: 15 * time.Minute, settles: 15 * time.Minute,
 			on:     func(f *fleet.Fleet) *fleet.Host { return f.Auth },
 			breaks: func(s *simulation, h *fleet.Host) { h.Claims = s.fleet.CA.AgentID },
@@ -65,4 +97,13 @@ func keylimeFaults() []fault {
 const (
 	strayAgent = "99999999-0000-4000-8000-000000000009"
 	agentFile  = "/etc/keylime/certs/agent.crt"
+	recovery   = "keylime-agent-recovery"
+	// The UUID of Keylime's shipped configuration.
+	defaultAgent = "d432fbb3-d2f1-4a97-9ef7-75bd81c00000"
 )
+
+// stale is when the last success before the fault was too old.
+func stale(s *simulation, _ *fleet.Host) time.Time { return s.begun.Add(time.Minute) }
+
+// givenUp is when the verifier stopped asking.
+func givenUp(s *simulation, h *fleet.Host) time.Time { return s.after(h.GivenUp()) }

@@ -13,6 +13,13 @@ func renewalFaults() []fault {
 			breaks: func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Short = true },
 			mends:  func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Short = false },
 			pages:  []page{{alert: "CertificateChainInvalid"}}},
+		{name: "certificate of a clock that is ahead", lasts: 15 * time.Minute, settles: 15 * time.Minute,
+			breaks: func(s *simulation, h *fleet.Host) {
+				c := h.Certificate(agentFile)
+				c.From, c.Until = s.begun.Add(time.Hour), s.begun.Add(25*time.Hour)
+			},
+			mends: func(s *simulation, h *fleet.Host) { h.Timer(renewal).Elapse(s.now) },
+			pages: []page{{alert: "CertificateNotYetValid"}}},
 		{name: "certificate half written", lasts: 25 * time.Minute, settles: 10 * time.Minute,
 			breaks: func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Broken = true },
 			mends:  func(_ *simulation, h *fleet.Host) { h.Certificate(agentFile).Broken = false },

@@ -22,7 +22,9 @@ type fault struct {
 	on func(*fleet.Fleet) *fleet.Host
 	// Ready says when it can be put in; none is at any time.
 	ready func(*simulation, *fleet.Host) bool
-	pages []page
+	// Standby needs a second SPIRE server.
+	standby bool
+	pages   []page
 	// Hidden are alerts that fire, too, and of which nobody hears.
 	hidden []string
 }
@@ -62,4 +64,12 @@ func (s *simulation) someHost(f fault) *fleet.Host {
 		return f.on(s.fleet)
 	}
 	return []*fleet.Host{s.fleet.Auth, s.fleet.CA}[s.random.IntN(2)]
+}
+
+// after is a moment that isn't before the fault, or none.
+func (s *simulation) after(at time.Time) time.Time {
+	if at.Before(s.begun) {
+		return time.Time{}
+	}
+	return at
 }

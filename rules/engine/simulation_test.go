@@ -1,10 +1,12 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,7 +18,7 @@ var (
 	days   = flag.Int("days", 14, "length of the quiet time")
 	rounds = flag.Int("rounds", 3, "how often each fault is put in; one that lasts for hours or stays, a third as often")
 	agents = flag.Int("agents", 200, "how many a verifier has when it falls")
-	only   = flag.String("fault", "", "the one fault to put in; none is every one")
+	only   = flag.String("fault", "", "which faults to put in, by a regular expression")
 	update = flag.Bool("update", false, "write the table of docs/alerts.md instead of comparing with it")
 )
 
@@ -50,9 +52,18 @@ type simulation struct {
 
 type target struct {
 	*replay.Target
-	host *fleet.Host
+	job   string
+	shows shower
 	// How long before the evaluation it is scraped.
 	before time.Duration
+	// Removed is one that Prometheus no longer has.
+	removed bool
+}
+
+// A shower is what can be scraped.
+type shower interface {
+	Instance() string
+	Expose(to fleet.Exposition, now time.Time) bool
 }
 
 func simulate(t testing.TB, seed uint64) *simulation {
@@ -74,13 +85,25 @@ func simulate(t testing.TB, seed uint64) *simulation {
 		t.Fatal(err)
 	}
 	for i, host := range s.fleet.Hosts() {
-		s.watch(host, time.Duration(45-i*19)*time.Second)
+		s.watch(job, host, time.Duration(45-i*19)*time.Second)
 	}
+	s.watch("openbao", s.fleet.OpenBao, 45*time.Second)
 	return s
 }
 
-func (s *simulation) watch(host *fleet.Host, before time.Duration, pairs ...string) {
-	s.targets = append(s.targets, &target{replay.NewTarget(job, host.Instance(), pairs...), host, before})
+// watch adds a target, in the order of the moments: the fleet's time has no way back.
+func (s *simulation) watch(job string, shows shower, before time.Duration, pairs ...string) {
+	s.targets = append(s.targets, &target{Target: replay.NewTarget(job, shows.Instance(), pairs...), job: job, shows: shows, before: before})
+	slices.SortStableFunc(s.targets, func(a, b *target) int { return cmp.Compare(b.before, a.before) })
+}
+
+// unwatch takes an exporter out of Prometheus' targets, or puts it back.
+func (s *simulation) unwatch(host *fleet.Host, removed bool) {
+	for _, one := range s.targets {
+		if one.shows == shower(host) {
+			one.removed = removed
+		}
+	}
 }
 
 // minute scrapes every target once and evaluates the pack once.
@@ -106,7 +129,10 @@ func (s *simulation) scrape(t testing.TB) {
 			s.pending = nil
 		}
 		scraped := one.Missed
-		if s.random.Float64() >= s.missed && one.host.Expose(one, at) {
+		switch {
+		case one.removed:
+			scraped = one.Removed
+		case s.random.Float64() >= s.missed && one.shows.Expose(one, at):
 			scraped = one.Scraped
 		}
 		if err := scraped(context.Background(), s.store, at); err != nil {

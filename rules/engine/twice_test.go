@@ -22,8 +22,8 @@ func TestSeenTwice(t *testing.T) {
 		faults []string
 	}{
 		{"two Prometheis", func(s *simulation) {
-			for _, one := range s.targets {
-				s.watch(one.host, one.before-time.Second, "replica", "b")
+			for _, one := range slices.Clone(s.targets) {
+				s.watch(one.job, one.shows, one.before-time.Second, "replica", "b")
 			}
 		}, append(agents, "verifier down", "verifier's database locked", "registrar down", "SPIRE server stopped", "plugin rebuilt", "chain without its intermediate")},
 		{"two servers on one datastore", func(s *simulation) { s.fleet.CA.Standby = true }, agents},

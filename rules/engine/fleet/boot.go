@@ -59,8 +59,8 @@ func (h *Host) Unbind() { h.enrolled = h.measured - 1 }
 // Bind binds the disk to what was measured.
 func (h *Host) Bind() { h.enrolled = h.measured }
 
-// takeBaseline is what belongs to binding the disk anew.
-func (h *Host) takeBaseline(at time.Time) { h.known, h.baselineAt = h.measured, at }
+// TakeBaseline is what belongs to binding the disk anew.
+func (h *Host) TakeBaseline(at time.Time) { h.known, h.baselineAt = h.measured, at }
 
 // Clear is TPM2_Clear, which also forgets how often the chip was reset.
 func (h *Host) Clear() { h.boots = 0 }
@@ -80,15 +80,29 @@ func (h *Host) Reboot(now time.Time) {
 	h.planReboot(now)
 }
 
+// RebootUnknown is a reboot after which nobody binds the disk anew, or takes a
+// baseline, until Bind and TakeBaseline do.
+func (h *Host) RebootUnknown(now time.Time) {
+	h.Reboot(now)
+	h.unattended = true
+}
+
+// Back is when the host was last booted.
+func (h *Host) Back() time.Time { return h.booted }
+
 // started is what a boot changes.
 func (h *Host) started(at time.Time) {
 	h.boots++
+	h.booted = at
 	h.PCR7Extended = false
 	h.measurements, h.violations = 2500, 1
 	if h.measured != h.installed {
 		h.measured = h.installed
-		h.enrolAt = at.Add(h.fleet.between(2*time.Minute, 40*time.Minute))
+		if !h.unattended {
+			h.enrolAt = at.Add(h.fleet.between(2*time.Minute, 40*time.Minute))
+		}
 	}
+	h.unattended = false
 	for _, t := range h.Timers {
 		t.boot(h.fleet, at)
 	}
@@ -106,7 +120,7 @@ func (h *Host) stepBoot(now time.Time) {
 	}
 	if !h.enrolAt.IsZero() && !h.enrolAt.After(now) {
 		h.enrolled, h.enrolAt = h.measured, time.Time{}
-		h.takeBaseline(now)
+		h.TakeBaseline(now)
 	}
 	// Somebody's mistyped PIN of last week heals; log rotation is measured.
 	if !h.healAt.After(now) {

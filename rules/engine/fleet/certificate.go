@@ -9,8 +9,9 @@ const backdated = 10 * time.Second
 type Certificate struct {
 	Kind, Name  string
 	From, Until time.Time
-	// Broken is one whose file is half written, Short one without its intermediate.
-	Broken, Short bool
+	// Broken is one whose file is half written, Short one without its intermediate,
+	// Silent that of an endpoint that doesn't answer.
+	Broken, Short, Silent bool
 
 	// seen is when an exporter that isn't told when it began saw it first.
 	undated   bool
@@ -43,9 +44,20 @@ func (c *Certificate) Line(share float64, limit time.Duration) time.Time {
 	return c.Until.Add(-left)
 }
 
+// unread is the reason for which it can't be read, or none.
+func (c *Certificate) unread() string {
+	switch {
+	case c.Silent:
+		return "unreachable"
+	case c.Broken:
+		return "malformed"
+	}
+	return ""
+}
+
 func (c *Certificate) expose(to Exposition, now time.Time) {
-	if c.Broken {
-		to.Set(1, "attestation_certificate_load_failed", "kind", c.Kind, "name", c.Name, "reason", "malformed")
+	if reason := c.unread(); reason != "" {
+		to.Set(1, "attestation_certificate_load_failed", "kind", c.Kind, "name", c.Name, "reason", reason)
 		return
 	}
 	if c.undated {

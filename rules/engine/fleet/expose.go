@@ -3,6 +3,7 @@ package fleet
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -13,55 +14,82 @@ func (h *Host) Expose(to Exposition, now time.Time) bool {
 	if !h.up(now) {
 		return false
 	}
-	type part struct {
-		collector string
-		fails     bool
-		expose    func()
+	for _, part := range h.parts(to, now) {
+		if h.Without[part.collector] {
+			continue
+		}
+		blind := h.ReaderDown && part.blind != nil
+		to.Set(truth(!part.fails && !blind), "attestation_scrape_collector_success", "collector", part.collector)
+		if blind {
+			part.blind()
+			continue
+		}
+		part.expose()
 	}
+	return true
+}
+
+// A part is what one collector shows.
+type part struct {
+	collector string
+	fails     bool
+	expose    func()
+	// Blind is what it shows while the reader is down; none is one that needs no
+	// reader.
+	blind func()
+}
+
+func (h *Host) parts(to Exposition, now time.Time) []part {
+	nothing := func() {}
 	parts := []part{
-		{"tpm", h.TPMWedged, func() { h.exposeTPM(to) }},
-		{"boot", h.TPMWedged, func() { h.exposeBoot(to) }},
-		{"luks", false, func() { h.exposeDisk(to) }},
+		{"reader", h.ReaderDown, nothing, nil},
+		{"tpm", h.TPMWedged, func() { h.exposeTPM(to) }, nothing},
+		{"boot", h.TPMWedged, func() { h.exposeBoot(to) }, nothing},
+		{"luks", false, func() { h.exposeDisk(to) }, nothing},
 		{"keylime-agent", h.AgentDead || h.AgentHangs, func() {
 			to.Set(truth(!h.AgentDead && !h.AgentHangs), "attestation_keylime_local_agent_up")
 			to.Set(1, "attestation_keylime_local_agent_info", "agent", cmp.Or(h.Claims, h.AgentID))
-		}},
-		{"certificate", false, func() {
-			for _, c := range h.Certificates {
-				c.expose(to, now)
-			}
-		}},
-		{"spire-agent", h.SPIREAgentDown, func() { h.exposeSPIREAgent(to) }},
-		{"spire-plugins", false, func() { h.exposePlugins(to) }},
+		}, nothing},
+		{"certificate", false, func() { h.exposeCertificates(to, now, "file", "endpoint", "ek", "svid") }, func() { h.exposeCertificates(to, now, "endpoint") }},
+		{"spire-agent", !h.serves(now), func() { h.exposeSPIREAgent(to, now) }, func() { to.Set(0, "attestation_spire_agent_up") }},
+		{"spire-plugins", false, func() { h.exposePlugins(to) }, nothing},
 		{"trust-bundle", false, func() {
 			h.Bundle.expose(h.fleet.Server, to, now)
 			h.cached.expose(h.fleet.Server, to, now)
-		}},
+		}, nothing},
 		{"timer", false, func() {
 			for _, t := range h.Timers {
 				t.expose(h, to)
 			}
-		}},
+		}, nil},
 	}
 	if h == h.fleet.Spire || h.Standby {
-		verifier := "default"
-		if h.Standby {
-			verifier = "standby"
-		}
-		parts = append(parts, []part{
-			{"spire-server", h.fleet.Server.Down, func() { h.fleet.Server.expose(to, now) }},
-			{"keylime-verifier", h.fleet.Verifier.Down, func() { h.fleet.Verifier.expose(to, now, verifier) }},
-			{"keylime-registrar", h.fleet.Verifier.RegistrarDown, func() { h.fleet.Verifier.exposeRegistrar(to) }},
-		}...)
+		parts = append(parts, h.serverParts(to, now)...)
 	}
-	for _, part := range parts {
-		if h.Without[part.collector] {
-			continue
-		}
-		to.Set(truth(!part.fails), "attestation_scrape_collector_success", "collector", part.collector)
-		part.expose()
+	return parts
+}
+
+// serverParts are what the collectors of SPIRE's and Keylime's servers show. Their
+// own files name the server to ask, and it is the reader that reads these.
+func (h *Host) serverParts(to Exposition, now time.Time) []part {
+	server, verifier := h.fleet.Server, "default"
+	if h.Standby {
+		verifier = "standby"
 	}
-	return true
+	serving := server.serving(now) && !h.StandbyDown
+	return []part{
+		{"spire-server", !serving, func() { server.expose(to, now, serving) }, func() { to.Set(0, "attestation_spire_server_up", "trust_domain", "") }},
+		{"keylime-verifier", h.fleet.Verifier.Down, func() { h.fleet.Verifier.expose(to, now, verifier) }, func() { to.Set(0, "attestation_keylime_verifier_up", "verifier", verifier) }},
+		{"keylime-registrar", h.fleet.Verifier.RegistrarDown, func() { h.fleet.Verifier.exposeRegistrar(to) }, func() { to.Set(0, "attestation_keylime_registrar_up") }},
+	}
+}
+
+func (h *Host) exposeCertificates(to Exposition, now time.Time, kinds ...string) {
+	for _, c := range h.Certificates {
+		if slices.Contains(kinds, c.Kind) {
+			c.expose(to, now)
+		}
+	}
 }
 
 func (h *Host) exposeTPM(to Exposition) {
@@ -102,7 +130,7 @@ func (h *Host) exposeBoot(to Exposition) {
 		return
 	}
 	for pcr := range 8 {
-		to.Set(truth(pcr != 7 || !h.PCR7Extended), "attestation_boot_event_log_matches", "bank", "sha256", "pcr", strconv.Itoa(pcr))
+		to.Set(truth((pcr != 7 || !h.PCR7Extended) && (pcr != 2 || !h.LogCutShort)), "attestation_boot_event_log_matches", "bank", "sha256", "pcr", strconv.Itoa(pcr))
 	}
 	to.Set(1, "attestation_boot_forecast_available")
 	for _, path := range []string{"/boot/efi/EFI/debian/shimx64.efi", "/boot/efi/EFI/debian/grubx64.efi"} {
@@ -122,23 +150,5 @@ func (h *Host) exposeDisk(to Exposition) {
 		}
 	}
 	to.Set(2, "attestation_luks_keyslots", "device", device, "type", "tpm")
-	to.Set(1, "attestation_luks_keyslots", "device", device, "type", "other")
-}
-
-func (h *Host) exposeSPIREAgent(to Exposition) {
-	to.Set(truth(!h.SPIREAgentDown), "attestation_spire_agent_up")
-	to.Set(1, "attestation_spire_agent_info", "spiffe_id", h.spiffeID(), "trust_domain", TrustDomain, "attestation_type", "keylime", "keylime_agent", h.AgentID)
-	if h.SPIREAgentDown {
-		return
-	}
-	to.Set(1, "attestation_spire_agent_sync_visible")
-	if !h.lastSync.IsZero() {
-		to.Set(h.stamp(h.lastSync), "attestation_spire_agent_last_sync_timestamp_seconds")
-	}
-}
-
-func (h *Host) exposePlugins(to Exposition) {
-	const plugin, path = "keylime", "/opt/spire/plugins/keylime"
-	to.Set(truth(!h.PluginRebuilt), "attestation_spire_plugin_checksum_matches", "plugin", plugin, "path", path)
-	to.Set(1, "attestation_spire_plugin_pinned", "plugin", plugin, "path", path)
+	to.Set(truth(!h.NoPassphrase), "attestation_luks_keyslots", "device", device, "type", "other")
 }

@@ -28,6 +28,9 @@ type Fleet struct {
 	Server   *Server
 	Verifier *Verifier
 
+	// OpenBao is scraped beside the exporter of its host.
+	OpenBao *OpenBao
+
 	more   []*Host
 	random *rand.Rand
 	zone   *time.Location
@@ -48,6 +51,7 @@ func New(seed uint64, start time.Time) (*Fleet, error) {
 	f.CA = newHost(f, "ca.funlab.casa", "11111111-0000-4000-8000-000000000003", start)
 	// Its exporter reads no agent's data, and SPIRE's debug API tells of no begin.
 	f.CA.svid.undated = true
+	f.OpenBao = &OpenBao{host: f.Spire}
 	f.Spire.serve(start)
 	f.CA.issue(start)
 	return f, nil

@@ -17,12 +17,21 @@ type Host struct {
 	Gone, TPMWedged, AgentDead, AgentHangs  bool
 	SPIREAgentDown, PluginRebuilt           bool
 	PCR7Extended, LockedOut, SelfTestFailed bool
-	SecureBootOff                           bool
+	SecureBootOff, LogCutShort              bool
+	// NoPassphrase is a disk that only its TPM opens.
+	NoPassphrase bool
+	// ReaderDown is an exporter whose privileged half doesn't answer.
+	ReaderDown bool
+	// QuotesHang is an agent that shakes hands and finishes no quote, Unreachable one
+	// that the verifier can't reach.
+	QuotesHang, Unreachable bool
+	// CutOff can't reach the SPIRE server, Banned is refused by it.
+	CutOff, Banned bool
 	// Claims is an agent id that isn't the host's own.
 	Claims string
 	// Standby has a second SPIRE server and a second verifier, on the datastores of
-	// the first ones.
-	Standby bool
+	// the first ones. StandbyDown is that server without an answer.
+	Standby, StandbyDown bool
 	// Without are collectors that the exporter no longer has.
 	Without map[string]bool
 
@@ -30,8 +39,11 @@ type Host struct {
 	boots int
 	// Off until back, by a reboot; the next one is planned.
 	off, back, reboot time.Time
-	clock             time.Duration // the error of its clock
-	clockStep         time.Time     // when the clock is next put right, or wrong
+	booted            time.Time
+	// Unattended is a boot after which nobody looks at the disk.
+	unattended bool
+	clock      time.Duration // the error of its clock
+	clockStep  time.Time     // when the clock is next put right, or wrong
 	boot
 	keylimeAgent
 	svid     *Certificate
@@ -43,6 +55,7 @@ type Host struct {
 type keylimeAgent struct {
 	state, attested                int
 	added, lastAnswer, lastSuccess time.Time
+	givenUp                        time.Time
 }
 
 func newHost(f *Fleet, name, agent string, start time.Time) *Host {
@@ -50,7 +63,7 @@ func newHost(f *Fleet, name, agent string, start time.Time) *Host {
 	h.added = start.Add(-48 * time.Hour)
 	h.state, h.lastAnswer, h.lastSuccess = GetQuote, start, start
 	h.measurements = 3000
-	h.takeBaseline(start.Add(-30 * 24 * time.Hour))
+	h.TakeBaseline(start.Add(-30 * 24 * time.Hour))
 	h.planReboot(start)
 	h.planUpdate(start)
 	h.clockStep = start.Add(f.between(0, 4*24*time.Hour))
@@ -85,14 +98,14 @@ func (h *Host) serve(start time.Time) {
 	for _, name := range []string{"verifier", "registrar"} {
 		h.certify("file", "/etc/keylime/certs/"+name+".crt", 24*time.Hour, 0, 0, start).authority = "/etc/keylime/certs/ca-root-only.crt"
 	}
-	h.certify("endpoint", "spire.funlab.casa:8443", svidLife, 0.5, 0.1, start)
+	h.certify("endpoint", bundleEndpoint, svidLife, 0.5, 0.1, start)
 	h.certify("svid", "spiffe://funlab.casa/openbao", svidLife, 0.5, 0.1, start)
 }
 
 // issue adds what only the host of step-ca has.
 func (h *Host) issue(start time.Time) {
 	h.certify("svid", "spiffe://funlab.casa/step-ca", svidLife, 0.5, 0.1, start)
-	h.certify("endpoint", "ca.funlab.casa:9000", svidLife, 0.5, 0.1, start)
+	h.certify("endpoint", "ca.funlab.casa:9000", 24*time.Hour, 2.0/3, 0, start)
 }
 
 func (h *Host) timers(start time.Time) []*Timer {
@@ -100,7 +113,7 @@ func (h *Host) timers(start time.Time) []*Timer {
 	timers := []*Timer{
 		{Name: "cert-monitor.timer", service: "cert-monitor.service", calendar: f.daily(0, 15, 6)},
 		{Name: "spire-trust-bundle-update.timer", service: "spire-trust-bundle-update.service", calendar: f.daily(0, 0, 6), delay: time.Hour, persistent: true,
-			job: func(at time.Time) { h.Bundle.refresh(f.Server, at) }},
+			job: h.refreshBundle},
 		{Name: "check-keylime-certs.timer", service: "check-keylime-certs.service", calendar: f.daily(0, 0, 24)},
 		{Name: "renew-keylime-certs.timer", service: "renew-keylime-certs.service", calendar: f.daily(0, 49, 24)},
 		{Name: "keylime-cert-renewal.timer", service: "keylime-cert-renewal.service", onBoot: 10 * time.Minute, period: 12 * time.Hour, job: h.renewKeylime},
@@ -141,23 +154,22 @@ func (h *Host) Certificate(name string) *Certificate {
 // renewKeylime is what keylime-cert-renewal does.
 func (h *Host) renewKeylime(at time.Time) {
 	for _, c := range h.Certificates {
-		if c.life == 24*time.Hour {
+		if c.Kind == "file" && c.life == 24*time.Hour {
 			c.issue(h.fleet, at)
 		}
 	}
 }
 
 // recover is what keylime-agent-recovery does: an agent that was given up, and
-// answers again, is added anew.
+// answers on its own host, is added anew.
 func (h *Host) recover(at time.Time) {
 	if h.state == Failed && !h.AgentDead && h.fleet.Verifier.asking(at) {
 		h.Readmit(at)
 	}
 }
 
-func (h *Host) spiffeID() string {
-	return "spiffe://" + TrustDomain + "/spire/agent/keylime/" + h.AgentID
-}
+// Identity is the SPIRE agent's own SVID.
+func (h *Host) Identity() *Certificate { return h.svid }
 
 // Instance is the address of the host's exporter.
 func (h *Host) Instance() string { return h.Name + ":10247" }
@@ -188,19 +200,5 @@ func (h *Host) step(now time.Time) {
 	h.stepSPIRE(now)
 	for _, t := range h.Timers {
 		t.step(h.fleet, now)
-	}
-}
-
-func (h *Host) stepSPIRE(now time.Time) {
-	serving := h.fleet.Server.serving(now)
-	if !h.SPIREAgentDown && serving {
-		h.lastSync = now.Add(-h.fleet.between(0, 5*time.Second))
-		h.cached.refresh(h.fleet.Server, now)
-	}
-	for _, c := range h.Certificates {
-		if c.life == svidLife && (h.SPIREAgentDown || !serving) {
-			continue
-		}
-		c.step(h.fleet, now)
 	}
 }

@@ -45,17 +45,23 @@ func (v *Verifier) ask(h *Host, now time.Time) {
 		return
 	}
 	switch {
-	case h.up(now) && !h.AgentDead && !h.AgentHangs && !h.TPMWedged:
+	case h.up(now) && !h.AgentDead && !h.Unreachable && !h.hangs():
 		h.lastSuccess = now.Add(-v.fleet.between(0, quoteInterval))
 		h.lastAnswer = now
 		h.attested++
-	case (h.AgentHangs || h.TPMWedged) && h.up(now):
+	case h.hangs() && h.up(now):
 		// Seen on the real verifier: an agent that takes the connection and says
 		// nothing stays in its state for minutes.
 	case now.Sub(h.lastAnswer) > giveUpAfter:
-		h.state = Failed
+		h.state, h.givenUp = Failed, now
 	}
 }
+
+// hangs is whether the agent takes a connection and gives no quote on it.
+func (h *Host) hangs() bool { return h.AgentHangs || h.QuotesHang || h.TPMWedged }
+
+// GivenUp is when the verifier last gave the agent up.
+func (h *Host) GivenUp() time.Time { return h.givenUp }
 
 // Refuse is a quote that the verifier doesn't accept.
 func (h *Host) Refuse() { h.state = InvalidQuote }

@@ -15,6 +15,9 @@ const (
 	svidLife    = time.Hour
 )
 
+// GuestAgent is the Keylime agent of a host that has no exporter.
+const GuestAgent = "99999999-0000-4000-8000-000000000008"
+
 type authority struct{ from, until time.Time }
 
 // A Server is the SPIRE server with its own certificate authority.
@@ -23,11 +26,15 @@ type Server struct {
 	Down, Stalled bool
 	// Unwanted agents have been attested by join token.
 	Unwanted int
+	// Guest is when the SVID ends of an agent that renews nothing, on a host that has
+	// no exporter; none is no such agent.
+	Guest time.Time
 
 	fleet    *Fleet
 	active   authority
 	prepared *authority
 	old      []authority
+	tainted  authority
 }
 
 func newServer(f *Fleet, start time.Time) *Server {
@@ -68,18 +75,22 @@ func (s *Server) Rotating() bool { return s.prepared != nil }
 // Line is when the active authority should have been replaced long ago.
 func (s *Server) Line() time.Time { return s.active.until.Add(-authorityLife / 8) }
 
-func (s *Server) expose(to Exposition, now time.Time) {
-	up := s.serving(now)
+// Taint withdraws the trust in the active authority, which stays in the bundle.
+func (s *Server) Taint() { s.tainted = s.active }
+
+// Untaint is a tainted authority that every copy has forgotten.
+func (s *Server) Untaint() { s.tainted = authority{} }
+
+func (s *Server) expose(to Exposition, now time.Time, up bool) {
 	to.Set(truth(up), "attestation_spire_server_up", "trust_domain", TrustDomain)
 	if !up {
 		return
 	}
 	for _, h := range s.fleet.Hosts() {
-		id := h.spiffeID()
-		to.Set(1, "attestation_spire_server_agent_info", "spiffe_id", id, "trust_domain", TrustDomain, "attestation_type", "keylime", "keylime_agent", h.AgentID)
-		to.Set(unix(h.svid.Until), "attestation_spire_server_agent_svid_not_after_timestamp_seconds", "spiffe_id", id)
-		to.Set(0, "attestation_spire_server_agent_banned", "spiffe_id", id)
-		to.Set(1, "attestation_spire_server_agent_can_reattest", "spiffe_id", id)
+		exposeAgent(to, h.AgentID, h.svid.Until, h.Banned)
+	}
+	if !s.Guest.IsZero() {
+		exposeAgent(to, GuestAgent, s.Guest, false)
 	}
 	to.Set(svidLife.Seconds(), "attestation_spire_server_agent_svid_lifetime_seconds", "trust_domain", TrustDomain)
 	to.Set(float64(len(s.fleet.Hosts())), "attestation_spire_server_agents", "trust_domain", TrustDomain, "attestation_type", "keylime")
@@ -98,6 +109,14 @@ func (s *Server) expose(to Exposition, now time.Time) {
 			to.Set(unix(s.old[n-1].until), "attestation_spire_server_authority_not_after_timestamp_seconds", "trust_domain", TrustDomain, "type", kind, "state", "old")
 		}
 	}
+}
+
+func exposeAgent(to Exposition, keylimeAgent string, until time.Time, banned bool) {
+	id := agentID(keylimeAgent)
+	to.Set(1, "attestation_spire_server_agent_info", "spiffe_id", id, "trust_domain", TrustDomain, "attestation_type", "keylime", "keylime_agent", keylimeAgent)
+	to.Set(unix(until), "attestation_spire_server_agent_svid_not_after_timestamp_seconds", "spiffe_id", id)
+	to.Set(truth(banned), "attestation_spire_server_agent_banned", "spiffe_id", id)
+	to.Set(1, "attestation_spire_server_agent_can_reattest", "spiffe_id", id)
 }
 
 // A Bundle is a copy of the trust bundle.
@@ -179,6 +198,6 @@ func (b *Bundle) expose(s *Server, to Exposition, now time.Time) {
 		}
 	}
 	to.Set(float64(missing), "attestation_trust_bundle_missing_authorities", pairs...)
-	to.Set(0, "attestation_trust_bundle_tainted_authorities", pairs...)
+	to.Set(truth(slices.Contains(b.copied, s.tainted)), "attestation_trust_bundle_tainted_authorities", pairs...)
 	to.Set(unix(b.modified), "attestation_trust_bundle_modified_timestamp_seconds", "bundle", b.Name)
 }

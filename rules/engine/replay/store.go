@@ -128,6 +128,13 @@ func (t *Target) Missed(ctx context.Context, store *Store, at time.Time) error {
 	return t.write(ctx, store, at)
 }
 
+// Removed writes the end of every series, as Prometheus does when its configuration
+// no longer has the target.
+func (t *Target) Removed(ctx context.Context, store *Store, at time.Time) error {
+	t.scrape++
+	return t.write(ctx, store, at)
+}
+
 func (t *Target) write(ctx context.Context, store *Store, at time.Time) error {
 	appender := store.AppenderV2(ctx)
 	for _, s := range t.series {
