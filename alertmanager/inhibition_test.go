@@ -144,7 +144,7 @@ func inhibitionCases() []inhibitionCase {
 				alert("KeylimeVerifierUnreachable", "critical", "keylime", "verifier", "of-r"),
 				alert("KeylimeRegistrarUnreachable", "warning", "keylime"),
 				alert("SPIREAgentDown", "critical", "spire"),
-				alert("SPIREServerDown", "critical", "spire", "trust_domain", "funlab.casa"),
+				spire("SPIREServerDown", "critical", "reader.example"),
 				bundle("TrustBundleUnreadable", "critical", "b.pem"),
 				alert("KeylimeIntegrityFailure", "critical", "keylime", "agent", "r"),
 				certificate("CertificateExpired", "critical", "r.crt"),

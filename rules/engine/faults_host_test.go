@@ -74,7 +74,7 @@ func hostFaults() []fault {
 		{name: "log cut short by the firmware", lasts: 25 * time.Minute, settles: 10 * time.Minute,
 			breaks: func(s *simulation, h *fleet.Host) { h.LogCutShort = true; h.Reboot(s.begun) },
 			mends:  func(_ *simulation, h *fleet.Host) { h.LogCutShort = false },
-			pages: []page{{alert: "BootEventLogIncomplete", since: forgotten}}},
+			pages:  []page{{alert: "BootEventLogIncomplete", since: forgotten}}},
 		{name: "Secure Boot off", lasts: 15 * time.Minute, settles: 10 * time.Minute,
 			breaks: func(_ *simulation, h *fleet.Host) { h.SecureBootOff = true },
 			mends:  func(_ *simulation, h *fleet.Host) { h.SecureBootOff = false },
