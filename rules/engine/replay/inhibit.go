@@ -33,13 +33,9 @@ func LoadInhibitions(file string) (Inhibitions, error) {
 // them does.
 func (in Inhibitions) Notified(alerts []*Alert, wait, grace time.Duration, now time.Time) []*Alert {
 	var heard []*Alert
+	sources := in.sources(alerts)
 	for _, target := range alerts {
-		var hidden []*Alert
-		for _, source := range alerts {
-			if source != target && in.inhibits(source, target) {
-				hidden = append(hidden, source)
-			}
-		}
+		hidden := in.inhibiting(target, sources)
 		free := time.Duration(0)
 		for at := target.Fired.Add(wait); at.Before(target.until(now)); at = at.Add(grace) {
 			covered := slices.ContainsFunc(hidden, func(s *Alert) bool { return !at.Before(s.Fired) && at.Before(s.until(now)) })
@@ -63,13 +59,35 @@ func (a *Alert) until(now time.Time) time.Time {
 	return a.Resolved
 }
 
-func (in Inhibitions) inhibits(source, target *Alert) bool {
-	return slices.ContainsFunc(in.rules, func(rule common.InhibitRule) bool {
-		return matched(rule.SourceMatchers, source) && matched(rule.TargetMatchers, target) &&
-			!slices.ContainsFunc(rule.Equal, func(name string) bool {
-				return source.Labels.Get(name) != target.Labels.Get(name)
-			})
-	})
+// sources are, for each rule, the alerts that it lets inhibit others: few, where the
+// others may be a whole fleet's.
+func (in Inhibitions) sources(alerts []*Alert) [][]*Alert {
+	sources := make([][]*Alert, len(in.rules))
+	for i, rule := range in.rules {
+		for _, alert := range alerts {
+			if matched(rule.SourceMatchers, alert) {
+				sources[i] = append(sources[i], alert)
+			}
+		}
+	}
+	return sources
+}
+
+// inhibiting are those of the sources that hide target while they fire.
+func (in Inhibitions) inhibiting(target *Alert, sources [][]*Alert) []*Alert {
+	var found []*Alert
+	for i, rule := range in.rules {
+		if len(sources[i]) == 0 || !matched(rule.TargetMatchers, target) {
+			continue
+		}
+		for _, source := range sources[i] {
+			differs := func(name string) bool { return source.Labels.Get(name) != target.Labels.Get(name) }
+			if source != target && !slices.ContainsFunc(rule.Equal, differs) {
+				found = append(found, source)
+			}
+		}
+	}
+	return found
 }
 
 func matched(matchers common.Matchers, a *Alert) bool {
