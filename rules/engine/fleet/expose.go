@@ -78,7 +78,7 @@ func (h *Host) serverParts(to Exposition, now time.Time) []part {
 	}
 	serving := server.serving(now) && !h.StandbyDown
 	return []part{
-		{"spire-server", !serving, func() { server.expose(to, now, serving) }, func() { to.Set(0, "attestation_spire_server_up", "trust_domain", "") }},
+		{"spire-server", !serving, func() { server.expose(to, serving) }, func() { to.Set(0, "attestation_spire_server_up", "trust_domain", "") }},
 		{"keylime-verifier", h.fleet.Verifier.Down, func() { h.fleet.Verifier.expose(to, now, verifier) }, func() { to.Set(0, "attestation_keylime_verifier_up", "verifier", verifier) }},
 		{"keylime-registrar", h.fleet.Verifier.RegistrarDown, func() { h.fleet.Verifier.exposeRegistrar(to) }, func() { to.Set(0, "attestation_keylime_registrar_up") }},
 	}

@@ -81,7 +81,7 @@ func (s *Server) Taint() { s.tainted = s.active }
 // Untaint is a tainted authority that every copy has forgotten.
 func (s *Server) Untaint() { s.tainted = authority{} }
 
-func (s *Server) expose(to Exposition, now time.Time, up bool) {
+func (s *Server) expose(to Exposition, up bool) {
 	to.Set(truth(up), "attestation_spire_server_up", "trust_domain", TrustDomain)
 	if !up {
 		return
