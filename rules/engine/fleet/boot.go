@@ -11,6 +11,9 @@ type boot struct {
 	failures                             int
 	healAt                               time.Time
 	measurements, violations             int
+	// When this boot began, and whether it is one after which nobody looks at the disk.
+	booted     time.Time
+	unattended bool
 }
 
 // planReboot is once a week, early on Sundays, one host after the other.

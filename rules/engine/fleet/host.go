@@ -39,11 +39,8 @@ type Host struct {
 	boots int
 	// Off until back, by a reboot; the next one is planned.
 	off, back, reboot time.Time
-	booted            time.Time
-	// Unattended is a boot after which nobody looks at the disk.
-	unattended bool
-	clock      time.Duration // the error of its clock
-	clockStep  time.Time     // when the clock is next put right, or wrong
+	clock             time.Duration // the error of its clock
+	clockStep         time.Time     // when the clock is next put right, or wrong
 	boot
 	keylimeAgent
 	svid     *Certificate
