@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -65,7 +64,7 @@ func begin(ctx context.Context, read func(context.Context) (Reading, error)) beg
 		var got joinable
 		defer func() {
 			if p := recover(); p != nil {
-				got.err = failure.Errorf(failure.Internal, "panic: %v\n%s", p, debug.Stack())
+				got.err = failure.Panicked(p)
 			}
 			done <- got
 		}()

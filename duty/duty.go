@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,7 +113,7 @@ func (l *Limit[T]) once(ctx context.Context) (got outcome[T]) {
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			got.err = failure.Errorf(failure.Internal, "panic: %v\n%s", p, debug.Stack())
+			got.err = failure.Panicked(p)
 		}
 	}()
 	got.value, got.err = l.read(ctx)

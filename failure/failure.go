@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -59,6 +60,12 @@ func Wrap(reason Reason, err error) error {
 // Errorf is fmt.Errorf with a reason.
 func Errorf(reason Reason, format string, args ...any) error {
 	return &reasoned{reason: reason, err: fmt.Errorf(format, args...)}
+}
+
+// Panicked is the error of a reading that panicked with p; its reason is Internal. It is
+// called by the deferred function that recovered, so that the stack is the panic's.
+func Panicked(p any) error {
+	return Errorf(Internal, "panic: %v\n%s", p, debug.Stack())
 }
 
 // Of returns the reason of a non-nil err: the outermost one attached by Wrap or
