@@ -146,7 +146,7 @@ func (f *flight) run(ctx context.Context, read func(context.Context, Selection) 
 	defer close(f.done)
 	defer func() {
 		if p := recover(); p != nil {
-			f.err = failure.Errorf(failure.Internal, "panic while reading the TPM: %v", p)
+			f.err = failure.Panicked(p)
 		}
 	}()
 	own := context.WithoutCancel(ctx)
