@@ -97,6 +97,9 @@ func (f *fakeTPM) honest(code tpm2.TPMCC, parameters []byte) []byte {
 		index := tpm2.TPMHandle(binary.BigEndian.Uint32(parameters))
 		tail := parameters[len(parameters)-4:]
 		size, offset := binary.BigEndian.Uint16(tail), binary.BigEndian.Uint16(tail[2:])
+		if int(offset)+int(size) > len(f.nv[index]) {
+			return refusal(tpm2.TPMRCNVRange)
+		}
 		data := tpm2.Marshal(tpm2.TPM2BData{Buffer: f.nv[index][offset:][:size]})
 		return sessionResponse(data)
 	default:
