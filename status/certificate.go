@@ -43,12 +43,14 @@ func (v view) certificate(end sample, begin float64, begun bool) Row {
 		state = CertificateThresholds().Judge(remaining, lifetime)
 	}
 	row := v.fine(Certificate, certificateName(end), "%s", left(remaining)+shareOf(remaining, lifetime))
+	ek := end.label("kind") == "ek" // Nobody can renew it: its end is foretold, and no trouble.
 	switch {
-	case remaining < 0:
+	case remaining < 0 && !ek:
 		row = row.because(certificateExpired)
-	case state == Critical:
+	case remaining < 0:
+	case state == Critical && !ek:
 		row = row.because(certificateCritical)
-	case state == Warning:
+	case state != OK:
 		row = row.because(certificateExpiringSoon)
 	case begun && begin > v.now:
 		row = row.because(certificateNotYetValid)

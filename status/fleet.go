@@ -12,6 +12,7 @@ type fleet struct {
 	hostsOfAgent map[string][]string // Keylime's agent id
 	hostOfSPIFFE map[string]string
 	condemned    map[string]string // agents that Keylime refused or stopped, and which
+	silent       map[string]bool   // agents whose own host says that they, or their TPM, don't answer
 	known        map[string]bool   // to a verifier
 	verifiers    int               // that answer
 	mute         int               // verifiers that don't
@@ -22,7 +23,7 @@ type fleet struct {
 func newFleet(answers []Answer) fleet {
 	f := fleet{
 		hostsOfAgent: map[string][]string{}, hostOfSPIFFE: map[string]string{},
-		condemned: map[string]string{}, known: map[string]bool{}, serving: map[string]bool{},
+		condemned: map[string]string{}, silent: map[string]bool{}, known: map[string]bool{}, serving: map[string]bool{},
 	}
 	for _, answer := range answers {
 		f.add(answer.Host, answer.Samples)
@@ -31,8 +32,13 @@ func newFleet(answers []Answer) fleet {
 }
 
 func (f *fleet) add(host string, s Samples) {
+	up, told := s.value("attestation_keylime_local_agent_up")
+	read, tried := s.value("attestation_scrape_collector_success", "collector", "tpm")
 	for _, info := range s["attestation_keylime_local_agent_info"] {
 		agent := info.label("agent")
+		if told && up == 0 || tried && read == 0 {
+			f.silent[agent] = true
+		}
 		if !slices.Contains(f.hostsOfAgent[agent], host) {
 			f.hostsOfAgent[agent] = append(f.hostsOfAgent[agent], host)
 		}

@@ -54,6 +54,7 @@ func troubleCases() []troubleCase {
 	}
 	gone := func(line string) []string { return []string{line + "\n", ""} }
 	agentState := `attestation_keylime_agent_operational_state{agent="` + hostAgent + `"}`
+	serverState := `attestation_keylime_agent_operational_state{agent="` + serverAgent + `"}`
 	agentSuccess := `attestation_keylime_agent_last_success_timestamp_seconds{agent="` + hostAgent + `"}`
 	serverSuccess := `attestation_keylime_agent_last_success_timestamp_seconds{agent="` + serverAgent + `"}`
 	agentSVID := `attestation_spire_server_agent_svid_not_after_timestamp_seconds{spiffe_id="spiffe://funlab.casa/spire/agent/keylime/` + hostAgent + `"}`
@@ -101,6 +102,10 @@ func troubleCases() []troubleCase {
 		{"slow interval", slices.Concat(value(agentSuccess, "1799999995", "1799999836"), value(`attestation_keylime_quote_interval_seconds{verifier="default"}`, "2", "20")), nil, nil, nil},
 		{"nobody attested", slices.Concat(value(agentSuccess, "1799999995", "1799990000"), value(serverSuccess, "1799999995", "1799990000")), nil,
 			[]string{"CRITICAL auth KeylimeAttestationStale", "CRITICAL spire KeylimeAttestationStale", "CRITICAL spire KeylimeNobodyAttested"}, nil},
+		{"nobody attested, because somebody stopped them", slices.Concat(value(agentState, "3", "10"), value(serverState, "3", "10"), value(agentSuccess, "1799999995", "1799990000"), value(serverSuccess, "1799999995", "1799990000")), nil,
+			[]string{"CRITICAL auth SPIRETrustsFailedAgent", "CRITICAL spire SPIRETrustsFailedAgent", "WARNING auth KeylimeAgentStopped", "WARNING spire KeylimeAgentStopped"}, nil},
+		{"the end of an EK certificate near", nil, value(`attestation_certificate_not_after_timestamp_seconds{kind="ek",name="0x01c00002"}`, "2000000000", "1800086400"), []string{"WARNING auth CertificateExpiringSoon"}, nil},
+		{"the end of an EK certificate past", nil, value(`attestation_certificate_not_after_timestamp_seconds{kind="ek",name="0x01c00002"}`, "2000000000", "1799990000"), nil, nil},
 		{"registered, not verified", []string{`attestation_keylime_registrar_up 1`, "attestation_keylime_registrar_up 1\nattestation_keylime_agent_registered{agent=\"new\"} 1"}, nil, []string{"WARNING spire KeylimeAgentNotVerified"}, nil},
 		{"registered with the default UUID", []string{`attestation_keylime_registrar_up 1`, "attestation_keylime_registrar_up 1\nattestation_keylime_agent_registered{agent=\"" + defaultAgent + "\"} 1"}, nil,
 			[]string{"WARNING spire KeylimeAgentNotVerified", "WARNING spire KeylimeDefaultUUID"}, nil},
@@ -116,9 +121,9 @@ func troubleCases() []troubleCase {
 		{"SPIRE server down", value(`attestation_spire_server_up{trust_domain="funlab.casa"}`, "1", "0"), nil, []string{"CRITICAL spire SPIREServerDown"}, nil},
 		{"SPIRE server down, another serves", value(`attestation_spire_server_up{trust_domain="funlab.casa"}`, "1", "0"),
 			[]string{"attestation_spire_agent_up 1\n", "attestation_spire_agent_up 1\nattestation_spire_server_up{trust_domain=\"funlab.casa\"} 1\n"}, []string{"WARNING spire SPIREServerOneDown"}, nil},
-		{"SPIRE server can't be read", slices.Concat(gone(`attestation_spire_server_up{trust_domain="funlab.casa"} 1`), value(`attestation_scrape_collector_success{collector="spire-server"}`, "1", "0")), nil, []string{"CRITICAL spire SPIREServerDown"}, []alert{collectorFailing}},
+		{"SPIRE server can't be read", slices.Concat(gone(`attestation_spire_server_up{trust_domain="funlab.casa"} 1`), value(`attestation_scrape_collector_success{collector="spire-server"}`, "1", "0")), nil, []string{"CRITICAL spire SPIREServerDown"}, nil},
 		{"SPIRE agent down", nil, value("attestation_spire_agent_up", "1", "0"), []string{"CRITICAL auth SPIREAgentDown"}, nil},
-		{"SPIRE agent can't be read", nil, slices.Concat(gone("attestation_spire_agent_up 1"), value(`attestation_scrape_collector_success{collector="spire-agent"}`, "1", "0")), []string{"CRITICAL auth SPIREAgentDown"}, []alert{collectorFailing}},
+		{"SPIRE agent can't be read", nil, slices.Concat(gone("attestation_spire_agent_up 1"), value(`attestation_scrape_collector_success{collector="spire-agent"}`, "1", "0")), []string{"CRITICAL auth SPIREAgentDown"}, nil},
 		{"synced at the limit", nil, value("attestation_spire_agent_last_sync_timestamp_seconds", "1799999996", "1799999700"), nil, nil},
 		{"not syncing", nil, value("attestation_spire_agent_last_sync_timestamp_seconds", "1799999996", "1799999699"), []string{"CRITICAL auth SPIREAgentNotSyncing"}, nil},
 		{"SVID at a fifth", value(agentSVID, "1800002400", "1800000720"), nil, nil, nil},

@@ -120,16 +120,21 @@ func (v view) agentsOf(verifier string) []agent {
 // verifier judges the verifier by its agents: one that attests nobody answers all
 // the same.
 func (v view) verifier(what string, agents []agent) Row {
-	fresh, limit := 0, ""
+	fresh, limit, explained := 0, "", 0
 	for _, a := range agents {
 		limit = span(a.limit)
-		if a.fresh() {
+		switch _, condemned := v.fleet.condemned[a.id]; {
+		case a.fresh():
 			fresh++
+		case condemned || v.fleet.silent[a.id]:
+			explained++
 		}
 	}
 	switch {
 	case fresh > 0:
 		return v.fine(Keylime, what, "answers; %d of %s attested in the last %s", fresh, counted(float64(len(agents)), "agent", "agents"), limit)
+	case len(agents) > 0 && explained == len(agents):
+		return v.fine(Keylime, what, "answers; none of its %s attested in the last %s, each for a reason of its own", counted(float64(len(agents)), "agent", "agents"), limit)
 	case len(agents) > 0:
 		return v.wrong(nobodyAttested, Keylime, what, "answers, but none of its %s attested in the last %s", counted(float64(len(agents)), "agent", "agents"), limit)
 	case v.fleet.registered > 0 && len(v.fleet.known) == 0:
