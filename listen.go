@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v2"
+
+	"funlab.casa/attestation_exporter/collector"
 )
 
 // shutdownGrace is how long scrapes in progress may go on after SIGTERM.
@@ -38,6 +40,7 @@ func listen(ctx context.Context, logger *slog.Logger, toolkit *web.FlagConfig, a
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
+		WriteTimeout:      collector.MaxRequestTime,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          newServerLog(logger),

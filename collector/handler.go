@@ -15,8 +15,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// maxTimeout bounds what a scraper may ask for in its header.
-const maxTimeout = 5 * time.Minute
+const (
+	// maxTimeout bounds what a scraper may ask for in its header.
+	maxTimeout = 5 * time.Minute
+	// answerTimeout bounds how long a scraper may take for what it has asked for.
+	answerTimeout = 30 * time.Second
+	// MaxRequestTime is longer than any request to a handler can last.
+	MaxRequestTime = maxTimeout + 2*answerTimeout
+)
 
 // HandlerOptions says how scrapes are served.
 type HandlerOptions struct {
@@ -64,6 +70,8 @@ func NewHandler(set *Set, options HandlerOptions) http.Handler {
 		for _, c := range options.Process {
 			registry.MustRegister(undescribed{c})
 		}
+		// Who doesn't read must not keep the slot. What can't be bounded so is no network.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
 		promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 			ErrorLog:      slog.NewLogLogger(options.Logger.Handler(), slog.LevelError),
 			ErrorHandling: promhttp.ContinueOnError,

@@ -2,8 +2,10 @@ package collector
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +112,58 @@ func TestHandlerMaxRequests(t *testing.T) {
 		if got := <-codes; got != http.StatusOK {
 			t.Errorf("a scrape after the others: got %d, want 200", got)
 		}
+	})
+}
+
+// pipes are the connections of a server in a bubble, where the time is made up.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, open := <-p
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// A scraper that doesn't read what it has asked for must not keep others out.
+func TestHandlerUnreadAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := handlerOf(map[string]Collector{
+			"long": setCollector(func(_ context.Context, ch chan<- prometheus.Metric) error {
+				for i := range 10_000 {
+					gauge(ch, setDesc, 1, strconv.Itoa(i))
+				}
+				return nil
+			}),
+		}, 1)
+		connections := make(pipes)
+		server := &http.Server{Handler: handler, WriteTimeout: MaxRequestTime} //nolint:gosec // Its only client is below.
+		go func() { _ = server.Serve(connections) }()
+		client, theirs := net.Pipe()
+		connections <- theirs
+		if _, err := client.Write([]byte("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		code := func() int {
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
+			return answer.Code
+		}
+		synctest.Wait()
+		if got := code(); got != http.StatusServiceUnavailable {
+			t.Errorf("while the answer is still going out: got %d, want 503", got)
+		}
+		time.Sleep(answerTimeout)
+		synctest.Wait()
+		if got := code(); got != http.StatusOK {
+			t.Errorf("after %v in which nobody read it: got %d, want 200", answerTimeout, got)
+		}
+		_ = client.Close()
+		close(connections)
+		synctest.Wait()
 	})
 }
 
