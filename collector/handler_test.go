@@ -140,7 +140,7 @@ func TestHandlerUnreadAnswer(t *testing.T) {
 			}),
 		}, 1)
 		connections := make(pipes)
-		server := &http.Server{Handler: handler, WriteTimeout: MaxRequestTime} //nolint:gosec // Its only client is below.
+		server := &http.Server{Handler: handler, WriteTimeout: MaxRequestTime}
 		go func() { _ = server.Serve(connections) }()
 		client, theirs := net.Pipe()
 		connections <- theirs
