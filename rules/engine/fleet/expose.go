@@ -11,7 +11,7 @@ import (
 // Expose writes what the host's exporter shows, and returns false for a scrape
 // that nobody answers.
 func (h *Host) Expose(to Exposition, now time.Time) bool {
-	if !h.up(now) {
+	if !h.up(now) || h.Unseen {
 		return false
 	}
 	for _, part := range h.parts(to, now) {

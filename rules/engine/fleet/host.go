@@ -13,8 +13,10 @@ type Host struct {
 	Certificates  []*Certificate
 	Bundle        *Bundle
 
-	// What may be wrong with it. Gone is a host that doesn't answer.
-	Gone, TPMWedged, AgentDead, AgentHangs  bool
+	// What may be wrong with it. Gone is a host that doesn't answer, Unseen one whose
+	// exporter alone doesn't.
+	Gone, Unseen                            bool
+	TPMWedged, AgentDead, AgentHangs        bool
 	SPIREAgentDown, PluginRebuilt           bool
 	PCR7Extended, LockedOut, SelfTestFailed bool
 	SecureBootOff, LogCutShort              bool
