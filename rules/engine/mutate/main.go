@@ -30,7 +30,7 @@ func run(args []string, out io.Writer) error {
 	folder := flags.String("rules", "..", "folder of the rules and their cases")
 	only := flags.String("only", "", "only mutants whose file, rule, kind and place, with spaces between, contain this")
 	seed := flags.Uint64("seed", 1, "their order")
-	skip := flags.Int("skip", 0, "leave out so many at the beginning, which an earlier run has tried")
+	except := flags.String("except", "", "leave out the mutants that this file names, one a line, as -list does")
 	limit := flags.Duration("limit", 0, "try no other after this time; 0 is all")
 	list := flags.Bool("list", false, "name the mutants, and try none")
 	if err := flags.Parse(args); err != nil {
@@ -48,8 +48,11 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	chosen := choose(all, *only, *seed)
-	chosen = chosen[min(*skip, len(chosen)):]
+	tried, err := readNames(*except)
+	if err != nil {
+		return err
+	}
+	chosen := slices.DeleteFunc(choose(all, *only, *seed), func(m mutant) bool { return tried[m.String()] })
 	if len(chosen) == 0 {
 		return errors.New("no mutant was made")
 	}
@@ -64,6 +67,23 @@ func run(args []string, out io.Writer) error {
 		deadline = time.Now().Add(*limit)
 	}
 	return try(newTrial(newPack(files), cases), chosen, deadline, out)
+}
+
+// readNames are the lines of a file; no path is none. A name that no mutant has is
+// that of a rule that has changed since.
+func readNames(path string) (map[string]bool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read names of mutants: %w", err)
+	}
+	names := map[string]bool{}
+	for line := range strings.Lines(string(raw)) {
+		names[strings.TrimSpace(line)] = true
+	}
+	return names, nil
 }
 
 // choose puts the mutants into an order that can be broken off anywhere: one of

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -20,8 +21,26 @@ type mutant struct {
 	broken string
 }
 
+// String is the mutant's name. The sum at its end is of the broken rule: no other
+// mutant has it, and once the rule has changed, none has the name.
 func (m mutant) String() string {
-	return fmt.Sprintf("%s %s %s `%s`", m.file.name, m.rule.name, m.kind, m.place)
+	return fmt.Sprintf("%s %s %s `%s` %08x", m.file.name, m.rule.name, m.kind, m.place, m.sum())
+}
+
+// sum is of all that decides when the rule is true. The rules that set parameters
+// have one name, and differ by their labels.
+func (m mutant) sum() uint32 {
+	defer m.broke()()
+	sum := fnv.New32a()
+	for _, key := range []string{"expr", "for", "keep_firing_for"} {
+		fmt.Fprintf(sum, "%s: %s\n", key, valueOf(m.rule.node, key))
+	}
+	if labels := under(m.rule.node, "labels"); labels != nil {
+		for _, label := range labels.Content {
+			fmt.Fprintln(sum, label.Value)
+		}
+	}
+	return sum.Sum32()
 }
 
 // broke breaks the rule until the returned function mends it.

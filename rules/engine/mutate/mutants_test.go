@@ -80,3 +80,23 @@ func TestChooseTakesOneOfEachKindFirst(t *testing.T) {
 		t.Errorf("got %d kinds among the first %d, want all", len(first), len(kinds))
 	}
 }
+
+// TestNamesTellMutantsApart holds names to what -except needs of them.
+func TestNamesTellMutantsApart(t *testing.T) {
+	files, err := readRuleFiles("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := mutants(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, m := range made {
+		name := m.String()
+		if broken, ok := seen[name]; ok {
+			t.Errorf("%s: got the name of `%s` for `%s`, too", name, broken, m.broken)
+		}
+		seen[name] = m.broken
+	}
+}
