@@ -70,7 +70,7 @@ func run(args []string, out io.Writer) error {
 }
 
 // readNames are the lines of a file; no path is none. A name that no mutant has is
-// that of a rule that has changed since.
+// of a rule that has changed since.
 func readNames(path string) (map[string]bool, error) {
 	if path == "" {
 		return nil, nil

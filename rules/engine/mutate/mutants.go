@@ -21,8 +21,8 @@ type mutant struct {
 	broken string
 }
 
-// String is the mutant's name. The sum at its end is of the broken rule: no other
-// mutant has it, and once the rule has changed, none has the name.
+// String is the mutant's name. The sum of the broken rule at its end tells it from
+// another whose place looks the same, and from those of the rule before a change.
 func (m mutant) String() string {
 	return fmt.Sprintf("%s %s %s `%s` %08x", m.file.name, m.rule.name, m.kind, m.place, m.sum())
 }
