@@ -10,20 +10,28 @@ import (
 	"funlab.casa/attestation_exporter/failure"
 )
 
+// handover is how long a reading at least has. It is long enough for a goroutine to
+// run, and short beside the time that a scrape keeps back for its way home.
+const handover = 50 * time.Millisecond
+
 // Join makes one source of two, which are read side by side: neither a failure of
 // one nor a call that it hangs in keeps the other from being shown. It returns
 // ErrAbsent where both do.
 //
 // A source that hangs beyond the end of ctx is left alone. It must then let those who
 // come later wait by their own ctx, as a Source does, so that it holds one goroutine
-// and not one a reading.
+// and not one a reading. While it hangs a reading may well begin when its ctx has
+// ended, since it waited for the one before it: the other source still gets a moment
+// to hand over what it remembers.
 func Join(first, second func(context.Context) (Reading, error)) func(context.Context) (Reading, error) {
 	return func(ctx context.Context) (Reading, error) {
 		early, cancel := shortened(ctx)
 		defer cancel()
+		moment, cancel := context.WithTimeout(context.WithoutCancel(ctx), handover)
+		defer cancel()
 		begunA, begunB := begin(early, first), begin(early, second)
-		a, aErr := begunA.wait(ctx)
-		b, bErr := begunB.wait(ctx)
+		a, aErr := begunA.wait(ctx, moment)
+		b, bErr := begunB.wait(ctx, moment)
 		joined := Reading{
 			Loads:    slices.SortedStableFunc(slices.Values(slices.Concat(a.Loads, b.Loads)), byKindAndName),
 			Verdicts: slices.Concat(a.Verdicts, b.Verdicts),
@@ -73,12 +81,15 @@ func begin(ctx context.Context, read func(context.Context) (Reading, error)) beg
 	return done
 }
 
-// wait returns the reading, be it there at the same moment at which ctx ends.
-func (b begun) wait(ctx context.Context) (Reading, error) {
-	select {
-	case got := <-b:
-		return got.reading, got.err
-	case <-ctx.Done():
+// wait returns the reading, be it there at the same moment at which the last of both
+// ends.
+func (b begun) wait(ctx, moment context.Context) (Reading, error) {
+	for _, end := range []context.Context{ctx, moment} {
+		select {
+		case got := <-b:
+			return got.reading, got.err
+		case <-end.Done():
+		}
 	}
 	select {
 	case got := <-b:

@@ -90,6 +90,29 @@ func TestJoinAfterTheDeadline(t *testing.T) {
 	})
 }
 
+// A reading that waited for its turn may begin when its time is over. What is
+// remembered is shown all the same, beside a source that hangs.
+func TestJoinBegunTooLate(t *testing.T) {
+	endpoint := Reading{Loads: []Load{{Kind: KindEndpoint, Name: "b"}}}
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		defer close(hang)
+		joined := Join(
+			func(context.Context) (Reading, error) { <-hang; return Reading{}, nil },
+			func(context.Context) (Reading, error) { return endpoint, nil })
+		ctx, cancel := context.WithTimeout(t.Context(), 0)
+		defer cancel()
+		for range 100 {
+			begin := time.Now()
+			got, err := joined(ctx)
+			took := time.Since(begin)
+			if text := fmt.Sprint(lines(got, "")); text != "[endpoint b]" || failure.Of(err) != failure.Timeout || took > handover {
+				t.Fatalf("got %s, %v after %v, want the endpoint and a timeout within %v", text, err, took, handover)
+			}
+		}
+	})
+}
+
 func TestJoinPanic(t *testing.T) {
 	joined := Join(
 		func(context.Context) (Reading, error) { panic("no") },
