@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"os"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/keylime"
 	"funlab.casa/attestation_exporter/reader"
 )
 
@@ -31,16 +33,17 @@ func addCollectors(app *kingpin.Application) *choices {
 
 	c.tpm = addTPMLayer(app)
 	spire := addSPIRELayer(app)
-	certificates := addCertificateLayer(app)
+	files := keylime.NewFiles("", os.LookupEnv) // Where Keylime itself would look.
+	certificates := addCertificateLayer(app, files)
 	c.add(app, "tpm", "PCRs, clock, lockout and self-test of the TPM, and its EK certificates.",
 		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.tpm, t.tpmPlaces, collector.NewTPM) }))
 	c.add(app, "boot", "The measured boot: event log, Secure Boot, IMA, and what the next boot will measure.",
 		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.boot, t.bootPlaces, collector.NewBoot) }))
 	c.add(app, "luks", "Encrypted disks: whether their TPM bindings hold, and what else opens them.",
 		c.tpm.build(func(t *tpmTopics) parts { return partsOf(t.luks, t.luksPlaces, collector.NewLUKS) }))
-	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app))
-	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app))
-	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, c.tpm, spire, certificates))
+	c.add(app, "keylime-verifier", "Agents as a Keylime verifier judges them.", addKeylimeVerifier(app, files))
+	c.add(app, "keylime-registrar", "Agents as a Keylime registrar knows them.", addKeylimeRegistrar(app, files))
+	c.add(app, "keylime-agent", "This host's Keylime agent.", addKeylimeAgent(app, files, c.tpm, spire, certificates))
 	c.add(app, "certificate", "Certificates in files and behind TLS endpoints.", certificates.build)
 	c.add(app, "spire-agent", "This host's SPIRE agent and its SVID.", spire.buildAgent)
 	spire.serverChoice = c.addOff(app, "spire-server", "Agents, authorities and entries of this host's SPIRE server, by a socket whose group is full administration.", spire.buildServer)

@@ -9,6 +9,7 @@ import (
 
 	"funlab.casa/attestation_exporter/certs"
 	"funlab.casa/attestation_exporter/collector"
+	"funlab.casa/attestation_exporter/keylime"
 	"funlab.casa/attestation_exporter/reader"
 )
 
@@ -16,12 +17,13 @@ import (
 type certificateLayer struct {
 	files, endpoints, chains []string
 	named                    bool
+	keylime                  *keylime.Files
 	// watched are the names of the endpoints, once the collector is built.
 	watched []string
 }
 
-func addCertificateLayer(app *kingpin.Application) *certificateLayer {
-	l := &certificateLayer{}
+func addCertificateLayer(app *kingpin.Application, files *keylime.Files) *certificateLayer {
+	l := &certificateLayer{keylime: files}
 	app.Flag("collector.certificate.file", "Certificate file, or a glob pattern of them, instead of the usual places of Keylime, DevID and step-ca. Repeatable.").
 		PlaceHolder("GLOB").StringsVar(&l.files)
 	app.Flag("collector.certificate.named", "Read the certificates, too, that Keylime's configuration files name.").
@@ -39,7 +41,7 @@ func (l *certificateLayer) build(logger *slog.Logger) (parts, error) {
 		private.Files = given(l.files)
 	}
 	if l.named {
-		private.Named = keylimeFiles().Certificates
+		private.Named = l.keylime.Certificates
 	}
 	if len(l.chains) > 0 {
 		private.Chains = nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -16,9 +15,6 @@ import (
 	"funlab.casa/attestation_exporter/keylime"
 	"funlab.casa/attestation_exporter/reader"
 )
-
-// keylimeFiles finds Keylime's configuration as Keylime itself would.
-func keylimeFiles() keylime.Files { return keylime.Files{LookupEnv: os.LookupEnv} }
 
 // httpConfig adds the flag for a client identity, which is always the user's to
 // give: any certificate of Keylime's CA is an administrator's.
@@ -76,7 +72,7 @@ func overruled(found look, said ...finding.Finding) look {
 	}
 }
 
-func addKeylimeVerifier(app *kingpin.Application) build {
+func addKeylimeVerifier(app *kingpin.Application, files *keylime.Files) build {
 	var options keylime.VerifierOptions
 	app.Flag("collector.keylime-verifier.url", "URL of the verifier, with a proxy's path; default: from verifier.conf.").
 		PlaceHolder("URL").StringVar(&options.URL)
@@ -84,8 +80,8 @@ func addKeylimeVerifier(app *kingpin.Application) build {
 		PlaceHolder("UUID").StringVar(&options.ID)
 	identity := httpConfig(app, "keylime-verifier")
 	return func(*slog.Logger) (parts, error) {
-		settings := topic[keylime.VerifierSettings]{"keylime-verifier", keylime.ErrAbsent, keylimeFiles().Verifier}
-		places := settings.places(keylimeFiles().VerifierFindings)
+		settings := topic[keylime.VerifierSettings]{"keylime-verifier", keylime.ErrAbsent, files.Verifier}
+		places := settings.places(files.VerifierFindings)
 		return parts{
 			questions: []*reader.Question{settings.question(), places.question()},
 			found: func(client reader.Client) look {
@@ -106,7 +102,7 @@ func addKeylimeVerifier(app *kingpin.Application) build {
 	}
 }
 
-func addKeylimeRegistrar(app *kingpin.Application) build {
+func addKeylimeRegistrar(app *kingpin.Application, files *keylime.Files) build {
 	var options keylime.RegistrarOptions
 	app.Flag("collector.keylime-registrar.url", "URL of the registrar's TLS port; default: from registrar.conf.").
 		PlaceHolder("URL").StringVar(&options.URL)
@@ -114,8 +110,8 @@ func addKeylimeRegistrar(app *kingpin.Application) build {
 		Default("10000").IntVar(&options.MaxAgents)
 	identity := httpConfig(app, "keylime-registrar")
 	return func(*slog.Logger) (parts, error) {
-		settings := topic[keylime.RegistrarSettings]{"keylime-registrar", keylime.ErrAbsent, keylimeFiles().Registrar}
-		places := settings.places(keylimeFiles().RegistrarFindings)
+		settings := topic[keylime.RegistrarSettings]{"keylime-registrar", keylime.ErrAbsent, files.Registrar}
+		places := settings.places(files.RegistrarFindings)
 		return parts{
 			questions: []*reader.Question{settings.question(), places.question()},
 			found: func(client reader.Client) look {
@@ -138,7 +134,7 @@ func addKeylimeRegistrar(app *kingpin.Application) build {
 
 // addKeylimeAgent takes the agent's id from the TPM or from its SPIRE twin where
 // agent.conf leaves it open.
-func addKeylimeAgent(app *kingpin.Application, tpm *tpmLayer, spire *spireLayer, certificates *certificateLayer) build {
+func addKeylimeAgent(app *kingpin.Application, files *keylime.Files, tpm *tpmLayer, spire *spireLayer, certificates *certificateLayer) build {
 	var address string
 	app.Flag("collector.keylime-agent.address", "Where this host's agent listens; default: from agent.conf.").
 		PlaceHolder("HOST:PORT").StringVar(&address)
@@ -147,8 +143,8 @@ func addKeylimeAgent(app *kingpin.Application, tpm *tpmLayer, spire *spireLayer,
 		if err != nil {
 			return parts{}, err
 		}
-		settings := topic[keylime.AgentSettings]{"keylime-agent", keylime.ErrAbsent, keylimeFiles().Agent}
-		places := settings.places(keylimeFiles().AgentFindings)
+		settings := topic[keylime.AgentSettings]{"keylime-agent", keylime.ErrAbsent, files.Agent}
+		places := settings.places(files.AgentFindings)
 		return parts{
 			questions: []*reader.Question{settings.question(), places.question()},
 			found: func(client reader.Client) look {

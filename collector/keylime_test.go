@@ -71,7 +71,7 @@ func keylimeServe(t testing.TB, mux *http.ServeMux) (address string, options key
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server.URL, keylime.VerifierOptions{URL: server.URL, HTTP: client, Settings: keylime.Files{Root: dir}.Verifier}
+	return server.URL, keylime.VerifierOptions{URL: server.URL, HTTP: client, Settings: keylime.NewFiles(dir, nil).Verifier}
 }
 
 // TestKeylimeVerifierRecorded shows what becomes of answers of a real verifier.

@@ -141,7 +141,7 @@ func checkBehaviour(t *testing.T, w world) {
 		}
 	})
 	t.Run("local agent", func(t *testing.T) {
-		agent := LocalAgent{Address: w.localAgent(), Settings: Files{Root: t.TempDir()}.Agent}
+		agent := LocalAgent{Address: w.localAgent(), Settings: NewFiles(t.TempDir(), nil).Agent}
 		reading, err := agent.Read(t.Context())
 		if err != nil || !reading.Up || reading.Certificate == nil {
 			t.Errorf("got %+v, %v, want a certificate", reading, err)
@@ -200,7 +200,7 @@ func stateIs(a Agent, state State) bool { return a.State != nil && *a.State == s
 
 func newVerifier(t testing.TB, url string, client *config.HTTPClientConfig) *Verifier {
 	t.Helper()
-	v, err := NewVerifier(VerifierOptions{URL: url, HTTP: client, Settings: Files{Root: t.TempDir()}.Verifier})
+	v, err := NewVerifier(VerifierOptions{URL: url, HTTP: client, Settings: NewFiles(t.TempDir(), nil).Verifier})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func newVerifier(t testing.TB, url string, client *config.HTTPClientConfig) *Ver
 
 func newRegistrar(t testing.TB, url string, client *config.HTTPClientConfig) *Registrar {
 	t.Helper()
-	r, err := NewRegistrar(RegistrarOptions{URL: url, HTTP: client, MaxAgents: 100, Settings: Files{Root: t.TempDir()}.Registrar})
+	r, err := NewRegistrar(RegistrarOptions{URL: url, HTTP: client, MaxAgents: 100, Settings: NewFiles(t.TempDir(), nil).Registrar})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func keysOf(settings []certificateKey, folder string) []string {
 // this host names, each once: the components' own, and the authorities that they
 // trust. Each may be absent, since the files of all components are often installed
 // where only one of them runs. With an error come those that the readable part names.
-func (f Files) Certificates(ctx context.Context) ([]certs.File, error) {
+func (f *Files) Certificates(ctx context.Context) ([]certs.File, error) {
 	var files []certs.File
 	var errs []error
 	for _, component := range []func(context.Context) ([]certs.File, error){
@@ -65,30 +65,30 @@ func (f Files) Certificates(ctx context.Context) ([]certs.File, error) {
 	return files, errors.Join(errs...)
 }
 
-func (f Files) verifierCertificates(ctx context.Context) ([]certs.File, error) {
-	return f.pythonCertificates(ctx, "verifier", "cv_ca", []certificateKey{
+func (f *Files) verifierCertificates(ctx context.Context) ([]certs.File, error) {
+	return f.pythonCertificates(ctx, f.verifier, "cv_ca", []certificateKey{
 		{"server_cert", serverCert}, {"client_cert", clientCert}, {key: "trusted_client_ca"}, {key: "trusted_server_ca"},
 	})
 }
 
-func (f Files) registrarCertificates(ctx context.Context) ([]certs.File, error) {
-	return f.pythonCertificates(ctx, "registrar", "reg_ca", []certificateKey{
+func (f *Files) registrarCertificates(ctx context.Context) ([]certs.File, error) {
+	return f.pythonCertificates(ctx, f.registrar, "reg_ca", []certificateKey{
 		{"server_cert", serverCert}, {key: "trusted_client_ca"},
 	})
 }
 
 // tenantCertificates are those of the client that adds agents, and brings them back.
-func (f Files) tenantCertificates(ctx context.Context) ([]certs.File, error) {
-	return f.pythonCertificates(ctx, "tenant", "cv_ca", []certificateKey{
+func (f *Files) tenantCertificates(ctx context.Context) ([]certs.File, error) {
+	return f.pythonCertificates(ctx, f.tenant, "cv_ca", []certificateKey{
 		{"client_cert", clientCert}, {key: "trusted_server_ca"},
 	})
 }
 
 // pythonCertificates resolves tls_dir, whose words stand for folders that Keylime
 // makes: "default" for the verifier's, "generate" for the component's own.
-func (f Files) pythonCertificates(ctx context.Context, component, generated string, settings []certificateKey) ([]certs.File, error) {
+func (f *Files) pythonCertificates(ctx context.Context, c *component, generated string, settings []certificateKey) ([]certs.File, error) {
 	const folder = "tls_dir"
-	found, err := f.python(ctx, component, keysOf(settings, folder))
+	found, err := f.read(ctx, c, keysOf(settings, folder))
 	if err != nil {
 		return nil, err
 	}
@@ -103,13 +103,13 @@ func (f Files) pythonCertificates(ctx context.Context, component, generated stri
 	return found.certificates(settings, under(home, dir), home), nil
 }
 
-func (f Files) agentCertificates(ctx context.Context) ([]certs.File, error) {
+func (f *Files) agentCertificates(ctx context.Context) ([]certs.File, error) {
 	const folder = "keylime_dir"
 	settings := []certificateKey{
 		{"server_cert", serverCert}, {"iak_cert", "iak-cert.crt"}, {"idevid_cert", "idevid-cert.crt"},
 		{key: "trusted_client_ca"}, {key: "registrar_tls_ca_cert"}, {key: "verifier_tls_ca_cert"},
 	}
-	found, err := f.rust(ctx, keysOf(settings, folder))
+	found, err := f.read(ctx, f.agent, keysOf(settings, folder))
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (f Files) agentCertificates(ctx context.Context) ([]certs.File, error) {
 }
 
 // dir applies KEYLIME_DIR, which wins over every configured folder.
-func (f Files) dir(configured string) string {
+func (f *Files) dir(configured string) string {
 	if dir, ok := f.env("KEYLIME_DIR"); ok && dir != "" {
 		return dir
 	}

@@ -77,7 +77,7 @@ func TestCertificates(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			files := lay(t, tt.files, tt.env)
 			got, err := files.Certificates(t.Context())
-			if got := named(got, files.Root); err != nil || !slices.Equal(got, tt.want) {
+			if got := named(got, files.root); err != nil || !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, %v, want %q", got, err, tt.want)
 			}
 			if slices.ContainsFunc(got, func(f certs.File) bool { return !f.Optional }) {

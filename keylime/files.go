@@ -1,13 +1,10 @@
 package keylime
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,42 +12,52 @@ import (
 
 	"funlab.casa/attestation_exporter/failure"
 	"funlab.casa/attestation_exporter/finding"
-	"funlab.casa/attestation_exporter/regular"
 )
 
 // Files finds Keylime's configuration where Keylime does (keylime/config.py, and the
-// Rust agent's config/base.rs).
+// Rust agent's config/base.rs). What a file says is kept for as long as the file stays
+// as it is; which files there are is looked at each time. It is safe for concurrent
+// use.
 type Files struct {
-	// Root is put in front of /etc and /usr/etc; empty is the system's own root.
-	Root string
-	// LookupEnv finds the KEYLIME_* names that Keylime itself heeds; nil finds none.
-	LookupEnv func(name string) (string, bool)
+	root      string
+	lookupEnv func(name string) (string, bool)
+
+	verifier, registrar, tenant, agent *component
 }
 
-// A value is one setting and where it came from, for errors that mustn't quote it.
-type value struct {
-	text string
-	from string // file:line, file, or the name of the environment variable
-}
-
-// values holds the settings of one component by key: those of an allow-list.
-type values map[string]value
-
-// A parse takes the allowed keys of a section out of a configuration file. Nothing
-// else of the text leaves it, neither in values nor in errors.
-type parse func(path string, text []byte, section string, allowed []string) (values, error)
-
-// python reads the configuration of one of the Python components: the first base
-// file there is, and the snippets of both folders on top.
-func (f Files) python(ctx context.Context, component string, allowed []string) (values, error) {
-	paths, err := f.pythonPaths(component)
-	if err != nil {
-		return nil, err
+// NewFiles puts root in front of /etc and /usr/etc; empty is the system's own root.
+// lookupEnv finds the KEYLIME_* names that Keylime itself heeds; nil finds none.
+func NewFiles(root string, lookupEnv func(name string) (string, bool)) *Files {
+	return &Files{
+		root:      root,
+		lookupEnv: lookupEnv,
+		verifier: &component{name: "verifier", parse: parseINI, keys: []string{
+			"uuid", "ip", "port", "quote_interval", "tls_dir", "server_cert", "client_cert", "trusted_client_ca", "trusted_server_ca",
+		}},
+		registrar: &component{name: "registrar", parse: parseINI, keys: []string{
+			"ip", "tls_port", "tls_dir", "server_cert", "trusted_client_ca",
+		}},
+		tenant: &component{name: "tenant", parse: parseINI, keys: []string{
+			"verifier_ip", "registrar_ip", "tls_dir", "client_cert", "trusted_server_ca",
+		}},
+		agent: &component{name: "agent", parse: parseTOML, keys: []string{
+			"uuid", "ip", "port", "enable_agent_mtls", "keylime_dir", "server_cert", "iak_cert", "idevid_cert",
+			"trusted_client_ca", "registrar_tls_ca_cert", "verifier_tls_ca_cert",
+		}},
 	}
-	return f.merge(ctx, component, paths, parseINI, allowed)
 }
 
-func (f Files) pythonPaths(component string) ([]string, error) {
+// paths are the files that the component reads, the later ones over the earlier.
+func (f *Files) paths(c *component) ([]string, error) {
+	if c == f.agent {
+		return f.rustPaths(c.name)
+	}
+	return f.pythonPaths(c.name)
+}
+
+// pythonPaths are those of a Python component: the first base file there is, and the
+// snippets of both folders on top.
+func (f *Files) pythonPaths(component string) ([]string, error) {
 	base := slices.DeleteFunc([]string{f.etc(component), f.usrEtc(component)}, func(path string) bool {
 		_, err := os.Stat(path)
 		return errors.Is(err, fs.ErrNotExist)
@@ -61,18 +68,9 @@ func (f Files) pythonPaths(component string) ([]string, error) {
 	return withSnippets(base[:1], f.usrEtc(component)+".d", f.etc(component)+".d")
 }
 
-// rust reads the configuration of the agent: everything there is, what is under /etc
-// on top of what the distribution ships.
-func (f Files) rust(ctx context.Context, allowed []string) (values, error) {
-	const component = "agent"
-	paths, err := f.rustPaths(component)
-	if err != nil {
-		return nil, err
-	}
-	return f.merge(ctx, component, paths, parseTOML, allowed)
-}
-
-func (f Files) rustPaths(component string) ([]string, error) {
+// rustPaths are those of the agent: everything there is, what is under /etc on top of
+// what the distribution ships.
+func (f *Files) rustPaths(component string) ([]string, error) {
 	var paths []string
 	for _, base := range []string{f.usrEtc(component), f.etc(component)} {
 		if _, err := os.Stat(base); !errors.Is(err, fs.ErrNotExist) {
@@ -86,12 +84,12 @@ func (f Files) rustPaths(component string) ([]string, error) {
 	return paths, nil
 }
 
-func (f Files) etc(component string) string {
-	return filepath.Join(f.Root, "/etc/keylime", component+".conf")
+func (f *Files) etc(component string) string {
+	return filepath.Join(f.root, "/etc/keylime", component+".conf")
 }
 
-func (f Files) usrEtc(component string) string {
-	return filepath.Join(f.Root, "/usr/etc/keylime", component+".conf")
+func (f *Files) usrEtc(component string) string {
+	return filepath.Join(f.root, "/usr/etc/keylime", component+".conf")
 }
 
 // withSnippets appends the regular files of the folders, each sorted by name.
@@ -113,7 +111,7 @@ func withSnippets(paths []string, folders ...string) ([]string, error) {
 
 // chosen returns paths and who named them, or the one file that the environment
 // names by KEYLIME_<COMPONENT>_CONFIG: it stands in for all of them.
-func (f Files) chosen(component string, paths []string) (chosen []string, from string) {
+func (f *Files) chosen(component string, paths []string) (chosen []string, from string) {
 	name := prefix(component) + "CONFIG"
 	if path, ok := f.env(name); ok && path != "" {
 		return []string{path}, name
@@ -123,30 +121,39 @@ func (f Files) chosen(component string, paths []string) (chosen []string, from s
 
 func prefix(component string) string { return "KEYLIME_" + strings.ToUpper(component) + "_" }
 
-// merge parses the chosen ones of paths in order, later ones winning, and the
-// environment over all.
-func (f Files) merge(ctx context.Context, component string, paths []string, parse parse, allowed []string) (values, error) {
-	paths, _ = f.chosen(component, paths)
+// read returns those settings of a component that are wanted, out of its files and,
+// over all of them, the environment.
+func (f *Files) read(ctx context.Context, c *component, wanted []string) (values, error) {
+	paths, err := f.paths(c)
+	if err != nil {
+		return nil, err
+	}
+	return f.merge(ctx, c, paths, wanted)
+}
+
+// merge takes the wanted settings out of the chosen ones of paths in order, later ones
+// winning, and out of the environment over all.
+func (f *Files) merge(ctx context.Context, c *component, paths, wanted []string) (values, error) {
+	paths, _ = f.chosen(c.name, paths)
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("no %s: %w", f.etc(component), ErrAbsent)
+		return nil, fmt.Errorf("no %s: %w", f.etc(c.name), ErrAbsent)
 	}
 	merged := values{}
 	for _, path := range paths {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("read Keylime's configuration: %w", err)
 		}
-		text, err := readText(path)
+		found, err := c.load(path)
 		if err != nil {
 			return nil, fmt.Errorf("read Keylime's configuration: %w", err)
 		}
-		found, err := parse(path, text, component, allowed)
-		if err != nil {
+		if err := merged.take(found, wanted); err != nil {
 			return nil, failure.Wrap(failure.Malformed, err)
 		}
-		maps.Copy(merged, found)
 	}
-	for _, key := range allowed {
-		name := prefix(component) + strings.ToUpper(key)
+	c.known.Forget(func(path string) bool { return slices.Contains(paths, path) })
+	for _, key := range wanted {
+		name := prefix(c.name) + strings.ToUpper(key)
 		if text, ok := f.env(name); ok {
 			merged[key] = value{text: text, from: name}
 		}
@@ -154,19 +161,9 @@ func (f Files) merge(ctx context.Context, component string, paths []string, pars
 	return merged, nil
 }
 
-func (f Files) env(name string) (string, bool) {
-	if f.LookupEnv == nil {
+func (f *Files) env(name string) (string, bool) {
+	if f.lookupEnv == nil {
 		return "", false
 	}
-	return f.LookupEnv(name)
-}
-
-// maxConfig is how long a configuration file may be.
-const maxConfig = 1 << 20
-
-// readText reads a configuration file, without the mark that some editors put in
-// front of it.
-func readText(path string) ([]byte, error) {
-	text, err := regular.Read(path, maxConfig, io.ReadAll)
-	return bytes.TrimPrefix(text, []byte("\ufeff")), err
+	return f.lookupEnv(name)
 }

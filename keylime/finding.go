@@ -9,9 +9,9 @@ import (
 
 // VerifierFindings says where verifier.conf was found, and what is asked because of
 // it. It returns ErrAbsent as Verifier does.
-func (f Files) VerifierFindings(ctx context.Context) ([]finding.Finding, error) {
+func (f *Files) VerifierFindings(ctx context.Context) ([]finding.Finding, error) {
 	settings, err := f.Verifier(ctx)
-	return f.findings(ctx, "verifier", err, f.pythonPaths, parseINI, func(origin func(...string) string) []finding.Finding {
+	return f.findings(ctx, f.verifier, err, func(origin func(...string) string) []finding.Finding {
 		return []finding.Finding{
 			finding.URL("url", settings.URL.String(), origin("ip", "port")),
 			finding.Named("id", settings.ID, origin("uuid")),
@@ -20,17 +20,17 @@ func (f Files) VerifierFindings(ctx context.Context) ([]finding.Finding, error) 
 }
 
 // RegistrarFindings says the same of registrar.conf.
-func (f Files) RegistrarFindings(ctx context.Context) ([]finding.Finding, error) {
+func (f *Files) RegistrarFindings(ctx context.Context) ([]finding.Finding, error) {
 	settings, err := f.Registrar(ctx)
-	return f.findings(ctx, "registrar", err, f.pythonPaths, parseINI, func(origin func(...string) string) []finding.Finding {
+	return f.findings(ctx, f.registrar, err, func(origin func(...string) string) []finding.Finding {
 		return []finding.Finding{finding.URL("url", settings.URL.String(), origin("ip", "tls_port"))}
 	})
 }
 
 // AgentFindings says the same of agent.conf. An agent that pushes listens nowhere.
-func (f Files) AgentFindings(ctx context.Context) ([]finding.Finding, error) {
+func (f *Files) AgentFindings(ctx context.Context) ([]finding.Finding, error) {
 	settings, err := f.Agent(ctx)
-	return f.findings(ctx, "agent", err, f.rustPaths, parseTOML, func(origin func(...string) string) []finding.Finding {
+	return f.findings(ctx, f.agent, err, func(origin func(...string) string) []finding.Finding {
 		if settings.Pushes {
 			return nil
 		}
@@ -41,16 +41,15 @@ func (f Files) AgentFindings(ctx context.Context) ([]finding.Finding, error) {
 // findings are a component's configuration files, and what was made of them unless
 // that failed with unread. The function that describe gets returns who set the first
 // of some keys that was set at all.
-func (f Files) findings(
-	ctx context.Context, component string, unread error,
-	standard func(component string) ([]string, error), parse parse,
+func (f *Files) findings(
+	ctx context.Context, c *component, unread error,
 	describe func(origin func(keys ...string) string) []finding.Finding,
 ) ([]finding.Finding, error) {
 	if errors.Is(unread, ErrAbsent) {
 		return nil, unread
 	}
-	paths, err := standard(component)
-	paths, from := f.chosen(component, paths)
+	paths, err := f.paths(c)
+	paths, from := f.chosen(c.name, paths)
 	var found []finding.Finding
 	for _, path := range paths {
 		found = append(found, finding.At("config", path, from))
@@ -59,7 +58,7 @@ func (f Files) findings(
 		return found, err
 	}
 	origin := func(keys ...string) string {
-		set, err := f.merge(ctx, component, paths, parse, keys)
+		set, err := f.merge(ctx, c, paths, keys)
 		for _, key := range keys {
 			if err == nil && set.text(key, "") != "" {
 				return set[key].from

@@ -26,7 +26,7 @@ func TestFindings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files := Files{Root: root}
+	files := NewFiles(root, nil)
 	config := func(path string) finding.Finding { return finding.At("config", at(path), finding.Default) }
 
 	got, err := files.VerifierFindings(t.Context())
@@ -45,7 +45,7 @@ func TestFindings(t *testing.T) {
 		t.Errorf("registrar with a broken setting: got %+v, %v, want its file and an error", got, err)
 	}
 
-	files.LookupEnv = func(name string) (string, bool) { return "9003", name == "KEYLIME_AGENT_PORT" }
+	files.lookupEnv = func(name string) (string, bool) { return "9003", name == "KEYLIME_AGENT_PORT" }
 	got, err = files.AgentFindings(t.Context())
 	want = []finding.Finding{
 		config("/usr/etc/keylime/agent.conf"),
@@ -55,7 +55,7 @@ func TestFindings(t *testing.T) {
 		t.Errorf("agent: got %+v, %v, want %+v", got, err, want)
 	}
 
-	if got, err := (Files{Root: t.TempDir()}).AgentFindings(t.Context()); got != nil || !errors.Is(err, ErrAbsent) {
+	if got, err := NewFiles(t.TempDir(), nil).AgentFindings(t.Context()); got != nil || !errors.Is(err, ErrAbsent) {
 		t.Errorf("no agent: got %+v, %v, want %v", got, err, ErrAbsent)
 	}
 }

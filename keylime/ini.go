@@ -62,7 +62,8 @@ func (p *iniParser) line(line, where string) error {
 	p.seen[p.current+"\x00"+key] = true
 	p.key, p.indent = key, indent
 	if p.wanted(key) {
-		p.found[key] = value{text: strings.TrimSpace(bare[at+1:]), from: where}
+		// A part of the text would hold on to the whole, in which there are passwords.
+		p.found[key] = value{text: strings.Clone(strings.TrimSpace(bare[at+1:])), from: where}
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestLocalAgentUp(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			server := startAgent(t, tt.change)
-			agent := LocalAgent{Address: server.Address, Settings: Files{Root: t.TempDir()}.Agent}
+			agent := LocalAgent{Address: server.Address, Settings: NewFiles(t.TempDir(), nil).Agent}
 			got, err := agent.Read(t.Context())
 			if err != nil || !got.Up || got.Certificate == nil || got.Certificate.Subject != tt.subject || got.Address != server.Address {
 				t.Errorf("got %+v, %v, want up with the certificate of %s", got, err, tt.subject)
@@ -100,7 +100,7 @@ func TestLocalAgentSilent(t *testing.T) {
 }
 
 // agentConf lays an agent.conf for an address, with more lines.
-func agentConf(t *testing.T, address string, lines ...string) Files {
+func agentConf(t *testing.T, address string, lines ...string) *Files {
 	t.Helper()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -122,7 +122,7 @@ func TestLocalAgentWithoutTLS(t *testing.T) {
 
 func TestLocalAgentPushMode(t *testing.T) {
 	files := agentConf(t, "127.0.0.1:1", "uuid = \""+DefaultUUID+"\"")
-	writeFile(t, filepath.Join(files.Root, "etc/systemd/system/multi-user.target.wants/keylime_push_model_agent.service"), "")
+	writeFile(t, filepath.Join(files.root, "etc/systemd/system/multi-user.target.wants/keylime_push_model_agent.service"), "")
 	agent := LocalAgent{Settings: files.Agent}
 	if got, err := agent.Read(t.Context()); err != nil || got.Address != "" || got.ID != DefaultUUID {
 		t.Errorf("got %+v, %v, want the id alone", got, err)
@@ -191,7 +191,7 @@ func TestIDFromEKIsOpenSSLs(t *testing.T) {
 }
 
 func TestLocalAgentNotHere(t *testing.T) {
-	agent := LocalAgent{Settings: Files{Root: t.TempDir()}.Agent}
+	agent := LocalAgent{Settings: NewFiles(t.TempDir(), nil).Agent}
 	if got, err := agent.Read(t.Context()); !errors.Is(err, ErrAbsent) {
 		t.Errorf("got %+v, %v, want ErrAbsent", got, err)
 	}

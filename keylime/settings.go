@@ -23,12 +23,12 @@ type VerifierSettings struct {
 }
 
 // Verifier reads verifier.conf; ErrAbsent says that there is none.
-func (f Files) Verifier(ctx context.Context) (VerifierSettings, error) {
-	found, err := f.python(ctx, "verifier", []string{"uuid", "ip", "port", "quote_interval"})
+func (f *Files) Verifier(ctx context.Context) (VerifierSettings, error) {
+	found, err := f.read(ctx, f.verifier, []string{"uuid", "ip", "port", "quote_interval"})
 	if err != nil {
 		return VerifierSettings{}, err
 	}
-	target, err := found.url("ip", "port", "8881", f.tenant(ctx, "verifier_ip"))
+	target, err := found.url("ip", "port", "8881", f.whereTenantsGo(ctx, "verifier_ip"))
 	if err != nil {
 		return VerifierSettings{}, err
 	}
@@ -49,12 +49,12 @@ type RegistrarSettings struct {
 }
 
 // Registrar reads registrar.conf; ErrAbsent says that there is none.
-func (f Files) Registrar(ctx context.Context) (RegistrarSettings, error) {
-	found, err := f.python(ctx, "registrar", []string{"ip", "tls_port"})
+func (f *Files) Registrar(ctx context.Context) (RegistrarSettings, error) {
+	found, err := f.read(ctx, f.registrar, []string{"ip", "tls_port"})
 	if err != nil {
 		return RegistrarSettings{}, err
 	}
-	target, err := found.url("ip", "tls_port", "8891", f.tenant(ctx, "registrar_ip"))
+	target, err := found.url("ip", "tls_port", "8891", f.whereTenantsGo(ctx, "registrar_ip"))
 	if err != nil {
 		return RegistrarSettings{}, err
 	}
@@ -73,8 +73,8 @@ type AgentSettings struct {
 }
 
 // Agent reads agent.conf; ErrAbsent says that there is none.
-func (f Files) Agent(ctx context.Context) (AgentSettings, error) {
-	found, err := f.rust(ctx, []string{"uuid", "ip", "port", "enable_agent_mtls"})
+func (f *Files) Agent(ctx context.Context) (AgentSettings, error) {
+	found, err := f.read(ctx, f.agent, []string{"uuid", "ip", "port", "enable_agent_mtls"})
 	if err != nil {
 		return AgentSettings{}, err
 	}
@@ -94,15 +94,15 @@ func (f Files) Agent(ctx context.Context) (AgentSettings, error) {
 	}, nil
 }
 
-func (f Files) pushes() bool {
-	links, err := filepath.Glob(filepath.Join(f.Root, "/etc/systemd/system/*.wants/keylime_push_model_agent.service"))
+func (f *Files) pushes() bool {
+	links, err := filepath.Glob(filepath.Join(f.root, "/etc/systemd/system/*.wants/keylime_push_model_agent.service"))
 	return err == nil && len(links) > 0
 }
 
-// tenant returns an address out of tenant.conf, where clients are told to connect. A
+// whereTenantsGo returns an address out of tenant.conf, where clients are told to connect. A
 // file that is absent or broken is no reason to leave the verifier unread.
-func (f Files) tenant(ctx context.Context, key string) string {
-	found, err := f.python(ctx, "tenant", []string{key})
+func (f *Files) whereTenantsGo(ctx context.Context, key string) string {
+	found, err := f.read(ctx, f.tenant, []string{key})
 	if err != nil {
 		return ""
 	}

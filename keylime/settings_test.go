@@ -13,16 +13,16 @@ import (
 )
 
 // lay writes files below a new root, and returns the Files that finds them.
-func lay(t *testing.T, files, env map[string]string) Files {
+func lay(t *testing.T, files, env map[string]string) *Files {
 	t.Helper()
 	root := t.TempDir()
 	for path, text := range files {
 		writeFile(t, filepath.Join(root, path), text)
 	}
-	return Files{Root: root, LookupEnv: func(name string) (string, bool) {
+	return NewFiles(root, func(name string) (string, bool) {
 		text, ok := env[name]
 		return strings.ReplaceAll(text, "ROOT", root), ok
-	}}
+	})
 }
 
 func shipped(t testing.TB, name string) string {
@@ -129,10 +129,10 @@ func TestAgentSettings(t *testing.T) {
 
 func TestConfigurationErrors(t *testing.T) {
 	const secret = "SECRET"
-	read := map[string]func(Files) error{
-		"verifier":  func(f Files) error { _, err := f.Verifier(t.Context()); return err },
-		"registrar": func(f Files) error { _, err := f.Registrar(t.Context()); return err },
-		"agent":     func(f Files) error { _, err := f.Agent(t.Context()); return err },
+	read := map[string]func(*Files) error{
+		"verifier":  func(f *Files) error { _, err := f.Verifier(t.Context()); return err },
+		"registrar": func(f *Files) error { _, err := f.Registrar(t.Context()); return err },
+		"agent":     func(f *Files) error { _, err := f.Agent(t.Context()); return err },
 	}
 	tests := []struct {
 		name, component, text string
@@ -177,6 +177,94 @@ func TestConfigurationErrors(t *testing.T) {
 	named := lay(t, nil, map[string]string{"KEYLIME_AGENT_CONFIG": "ROOT/nosuch"})
 	if err := read["agent"](named); err == nil || errors.Is(err, ErrAbsent) || failure.Of(err) != failure.Unreachable {
 		t.Errorf("a named file that isn't there: got %v, want a failure", err)
+	}
+}
+
+// What was parsed is kept as long as the file is as it was, for all who read it, and
+// so is what is wrong with it.
+func TestConfigurationIsKept(t *testing.T) {
+	files := lay(t, map[string]string{
+		"etc/keylime/verifier.conf":     shipped(t, "verifier.conf"),
+		"etc/keylime/verifier.conf.d/a": "[verifier]\nuuid = snippet\n",
+		"etc/keylime/registrar.conf":    strings.Repeat("# as long as others\n", 100) + "nonsense\n",
+		"etc/keylime/agent.conf":        shipped(t, "agent.conf"),
+	}, nil)
+	for _, c := range []*component{files.verifier, files.registrar, files.agent} {
+		c.known.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	}
+	_, _ = files.Certificates(t.Context())
+	for name, read := range map[string]func() error{
+		"verifier":  func() error { _, err := files.Verifier(t.Context()); return err },
+		"registrar": func() error { _, err := files.Registrar(t.Context()); return err },
+		"agent":     func() error { _, err := files.Agent(t.Context()); return err },
+	} {
+		before := read()
+		if got := testing.AllocsPerRun(10, func() { _ = read() }); got > 100 {
+			t.Errorf("%s: got %v allocations a reading of unchanged files, want at most 100", name, got)
+		}
+		if after := read(); (before == nil) != (after == nil) || (after != nil) != (name == "registrar") {
+			t.Errorf("%s: got %v, then %v, want an error of the registrar alone, and each time", name, before, after)
+		}
+	}
+}
+
+func TestConfigurationChanges(t *testing.T) {
+	const base = "etc/keylime/verifier.conf"
+	files := lay(t, map[string]string{base: "[verifier]\nuuid = one\n"}, nil)
+	files.verifier.known.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	path := filepath.Join(files.root, base)
+	for _, step := range []struct {
+		name   string
+		change func() error
+		want   string // empty: an error
+	}{
+		{"as it is", func() error { return nil }, "one"},
+		{"written", func() error { return os.WriteFile(path, []byte("[verifier]\nuuid = other\n"), 0o600) }, "other"},
+		{"a snippet", func() error { writeFile(t, path+".d/a", "[verifier]\nuuid = snippet\n"); return nil }, "snippet"},
+		{"broken", func() error { return os.WriteFile(path, []byte("nonsense"), 0o600) }, ""},
+		{"mended", func() error { return os.WriteFile(path, []byte("[verifier]\nuuid = mended\n"), 0o600) }, "snippet"},
+		{"without the snippet", func() error { return os.Remove(path + ".d/a") }, "mended"},
+		{"gone", func() error { return os.Remove(path) }, ""},
+	} {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			got, err := files.Verifier(t.Context())
+			if got.ID != step.want || (err == nil) != (step.want != "") {
+				t.Errorf("%s: got %q, %v, want %q", step.name, got.ID, err, step.want)
+			}
+		}
+	}
+}
+
+// One file may be named for two components, each with its own section.
+func TestConfigurationOfTwoComponents(t *testing.T) {
+	files := lay(t, map[string]string{"all.conf": "[verifier]\nip = 192.0.2.1\n[registrar]\nip = 192.0.2.2\n"},
+		map[string]string{"KEYLIME_VERIFIER_CONFIG": "ROOT/all.conf", "KEYLIME_REGISTRAR_CONFIG": "ROOT/all.conf"})
+	for range 2 {
+		verifier, err := files.Verifier(t.Context())
+		registrar, otherErr := files.Registrar(t.Context())
+		if err := errors.Join(err, otherErr); err != nil || verifier.URL.Host != "192.0.2.1:8881" || registrar.URL.Host != "192.0.2.2:8891" {
+			t.Errorf("got %s, %s, %v, want 192.0.2.1:8881 and 192.0.2.2:8891", verifier.URL.Host, registrar.URL.Host, err)
+		}
+	}
+}
+
+func BenchmarkCertificatesUnchanged(b *testing.B) {
+	root := b.TempDir()
+	for _, name := range []string{"verifier.conf", "registrar.conf", "tenant.conf", "agent.conf"} {
+		writeFile(b, filepath.Join(root, "etc/keylime", name), shipped(b, name))
+	}
+	files := NewFiles(root, nil)
+	for _, c := range []*component{files.verifier, files.registrar, files.tenant, files.agent} {
+		c.known.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := files.Certificates(b.Context()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

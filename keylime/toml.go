@@ -52,11 +52,12 @@ func parseTOML(path string, text []byte, _ string, allowed []string) (values, er
 		if raw == nil || !slices.Contains(allowed, key) {
 			continue
 		}
-		text, ok := scalarText(raw)
-		if !ok {
-			return nil, fmt.Errorf("%s: %s is neither text, number, truth value nor list of texts", path, key)
+		setting := value{from: path}
+		var ok bool
+		if setting.text, ok = scalarText(raw); !ok {
+			setting.err = fmt.Errorf("%s: %s is neither text, number, truth value nor list of texts", path, key)
 		}
-		found[key] = value{text: text, from: path}
+		found[key] = setting
 	}
 	return found, nil
 }

@@ -329,9 +329,9 @@ func TestVerifierNotHere(t *testing.T) {
 		options VerifierOptions
 		absent  bool
 	}{
-		{"no file", VerifierOptions{HTTP: client, Settings: Files{Root: t.TempDir()}.Verifier}, true},
-		{"no identity given", VerifierOptions{Settings: Files{Root: here}.Verifier}, true},
-		{"here and silent", VerifierOptions{HTTP: client, Settings: Files{Root: here}.Verifier}, false},
+		{"no file", VerifierOptions{HTTP: client, Settings: NewFiles(t.TempDir(), nil).Verifier}, true},
+		{"no identity given", VerifierOptions{Settings: NewFiles(here, nil).Verifier}, true},
+		{"here and silent", VerifierOptions{HTTP: client, Settings: NewFiles(here, nil).Verifier}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
