@@ -75,6 +75,7 @@ func before(t *testing.T, network, address, upstream string) *peer {
 	t.Cleanup(func() {
 		_ = listener.Close()
 		p.behave(hangUp)
+		p.hangUp() // on those who were served well until now, too
 		p.serving.Wait()
 	})
 	return p
@@ -83,13 +84,19 @@ func before(t *testing.T, network, address, upstream string) *peer {
 // behave changes the conduct, and ends what came of the one before.
 func (p *peer) behave(c conduct) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	changed := p.conduct != nil
 	p.conduct = c
+	p.mu.Unlock()
 	if changed {
-		for conn := range p.conns {
-			_ = conn.Close()
-		}
+		p.hangUp()
+	}
+}
+
+func (p *peer) hangUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		_ = conn.Close()
 	}
 }
 

@@ -36,6 +36,8 @@ type Agent struct {
 	data     regular.Memory[agentData]
 	seen     sighting
 	workload workloadAPI
+	// public and admin are lines to its two sockets.
+	public, admin line
 	// bundles shares one FetchX509Bundles among those who ask at the same time.
 	bundles *duty.Limit[fetched]
 }
@@ -95,7 +97,7 @@ func (a *Agent) Read(ctx context.Context) (AgentReading, error) {
 }
 
 func (a *Agent) readHealth(ctx context.Context, site site) error {
-	conn, err := site.socket.connect(ctx)
+	conn, err := a.public.connect(ctx, site.socket)
 	if err != nil {
 		return err
 	}
@@ -139,7 +141,7 @@ func (a *Agent) readInfo(ctx context.Context, site site, reading *AgentReading) 
 	if err != nil || path == "" {
 		return err
 	}
-	conn, err := socket{path: path, owners: site.socket.owners}.connect(ctx)
+	conn, err := a.admin.connect(ctx, socket{path: path, owners: site.socket.owners})
 	if errors.Is(err, fs.ErrPermission) && a.options.AdminSocket == "" {
 		return nil
 	}
@@ -199,7 +201,7 @@ func (a *Agent) fetchBundles(ctx context.Context) (fetched, error) {
 	if err != nil {
 		return fetched{}, err
 	}
-	return a.workload.fetch(ctx, site.socket)
+	return a.workload.fetch(ctx, &a.public, site.socket)
 }
 
 func identityOf(leaf *x509.Certificate) (Identity, error) {

@@ -40,6 +40,7 @@ type Server struct {
 	bulk   *duty.Limit[ServerReading]
 	now    func() time.Time // judges which agents have expired
 	seen   sighting
+	line   line
 
 	mu          sync.Mutex
 	trustDomain string // what the server last called itself
@@ -117,7 +118,7 @@ func (s *Server) Live(ctx context.Context) ([]certs.LiveBundle, error) {
 }
 
 func (s *Server) health(ctx context.Context, site site) error {
-	conn, err := site.socket.connect(ctx)
+	conn, err := s.line.connect(ctx, site.socket)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (s *Server) readBulk(ctx context.Context) (ServerReading, error) {
 	if err != nil {
 		return ServerReading{}, err
 	}
-	conn, err := site.socket.connect(ctx)
+	conn, err := s.line.connect(ctx, site.socket)
 	if err != nil {
 		return ServerReading{}, err
 	}

@@ -34,29 +34,34 @@ type socket struct {
 	owners []uint32
 }
 
-// A connection is gRPC on a socket for the length of one reading.
+// A connection is gRPC on a socket.
 type connection struct {
 	*grpc.ClientConn
 	preface *preface
+	user    uint32      // whose process listens
+	failed  atomic.Bool // a call did
+
+	line *line // that keeps it; nil for none
+	node node  // that it was made by
 }
 
 // connect connects to s.
 //
 // The connection is made before gRPC gets it, because gRPC tells a missing socket,
-// a left-over one and a forbidden one apart in prose only. It is made once for each
-// reading: a lasting gRPC connection waits longer and longer after a failure, and
-// would report a server down that is back, to save 0.3 ms.
+// a left-over one and a forbidden one apart in prose only. Once it breaks, gRPC gets no
+// other: whoever listens by then has to be looked at first.
 func (s socket) connect(ctx context.Context) (*connection, error) {
 	var dialer net.Dialer
 	raw, err := dialer.DialContext(ctx, "unix", s.path)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if err := s.checkPeer(raw); err != nil {
+	user, err := s.checkPeer(raw)
+	if err != nil {
 		_ = raw.Close()
 		return nil, err
 	}
-	conn := &connection{preface: &preface{Conn: raw}}
+	conn := &connection{preface: &preface{Conn: raw}, user: user}
 	var spent atomic.Bool
 	conn.ClientConn, err = grpc.NewClient("passthrough:///spire",
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
@@ -80,32 +85,36 @@ func (s socket) connect(ctx context.Context) (*connection, error) {
 	return conn, nil
 }
 
-// Close ends the connection. Nothing was under way that could be lost. A call that
+// end ends the connection. Nothing was under way that could be lost. A call that
 // never was made never took the connection from under gRPC, hence both.
-func (c *connection) Close() {
+func (c *connection) end() {
 	_ = c.ClientConn.Close()
 	_ = c.preface.Close()
 }
 
-// checkPeer compares the user of the process that listens with those expected.
+// allows reports whether that user's process may listen.
+func (s socket) allows(user uint32) bool { return user == 0 || slices.Contains(s.owners, user) }
+
+// checkPeer compares the user of the process that listens with those expected, and
+// returns who it is.
 // SPIRE's default places are below /tmp, where whoever comes first may put a socket
 // and answer what he likes.
-func (s socket) checkPeer(conn net.Conn) error {
+func (s socket) checkPeer(conn net.Conn) (user uint32, err error) {
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {
-		return fmt.Errorf("look at the peer of %s: %w", s.path, err)
+		return 0, fmt.Errorf("look at the peer of %s: %w", s.path, err)
 	}
 	var peer *unix.Ucred
 	var optErr error
 	if err := raw.Control(func(fd uintptr) {
 		peer, optErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil || optErr != nil {
-		return fmt.Errorf("look at the peer of %s: %w", s.path, errors.Join(err, optErr))
+		return 0, fmt.Errorf("look at the peer of %s: %w", s.path, errors.Join(err, optErr))
 	}
-	if peer.Uid != 0 && !slices.Contains(s.owners, peer.Uid) {
-		return failure.Errorf(failure.Permission, "user %d listens on %s, expected %v or root", peer.Uid, s.path, s.owners)
+	if !s.allows(peer.Uid) {
+		return 0, failure.Errorf(failure.Permission, "user %d listens on %s, expected %v or root", peer.Uid, s.path, s.owners)
 	}
-	return nil
+	return peer.Uid, nil
 }
 
 // serving asks the standard health service. SPIRE's agent says SERVING to anybody,
@@ -125,6 +134,7 @@ func serving(ctx context.Context, conn *connection) error {
 // callError gives the error of a call its reason. A status has no cause in which
 // failure.Of could find one.
 func (c *connection) callError(what string, err error) error {
+	c.failed.Store(true)
 	if c.preface.foreign.Load() {
 		return failure.Errorf(failure.Malformed, "%s: no gRPC is spoken here: %w", what, err)
 	}

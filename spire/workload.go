@@ -43,12 +43,12 @@ type fetched struct {
 
 // fetch calls FetchX509Bundles. It never asks for an SVID: that answer carries the
 // private keys of every identity that the caller matches.
-func (w *workloadAPI) fetch(ctx context.Context, s socket) (fetched, error) {
+func (w *workloadAPI) fetch(ctx context.Context, l *line, s socket) (fetched, error) {
 	if err := w.refused(time.Now()); err != nil {
 		return fetched{}, err
 	}
 	begin := time.Now()
-	answer, err := fetchX509Bundles(ctx, s)
+	answer, err := fetchX509Bundles(ctx, l, s)
 	took := time.Since(begin)
 	w.note(time.Now(), err)
 	if err != nil {
@@ -72,8 +72,8 @@ func (w *workloadAPI) fetch(ctx context.Context, s socket) (fetched, error) {
 	return got, errors.Join(errs...)
 }
 
-func fetchX509Bundles(ctx context.Context, s socket) (*workload.X509BundlesResponse, error) {
-	conn, err := s.connect(ctx)
+func fetchX509Bundles(ctx context.Context, l *line, s socket) (*workload.X509BundlesResponse, error) {
+	conn, err := l.connect(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func TestWorkloadAPIRefused(t *testing.T) {
 	s := socket{path: agent.Workload.Path, owners: own()}
 	before := agent.Workload.Calls(fetchMethod)
 	for range 3 {
-		if _, err := w.fetch(t.Context(), s); status.Code(err) != codes.PermissionDenied {
+		if _, err := w.fetch(t.Context(), &line{}, s); status.Code(err) != codes.PermissionDenied {
 			t.Errorf("got %v, want a refusal", err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestWorkloadAPIAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			agent.Workload.Set(fetchMethod, tower.Answer{Message: &workload.X509BundlesResponse{Bundles: tt.bundles}})
 			var w workloadAPI
-			got, err := w.fetch(t.Context(), socket{path: agent.Workload.Path, owners: own()})
+			got, err := w.fetch(t.Context(), &line{}, socket{path: agent.Workload.Path, owners: own()})
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || failure.Of(err) != tt.want) {
 				t.Errorf("got %v, want reason %q", err, tt.want)
 			}
@@ -121,7 +121,7 @@ func TestWorkloadAPIRecorded(t *testing.T) {
 				t.Fatal(err)
 			}
 			var w workloadAPI
-			got, err := w.fetch(t.Context(), socket{path: agent.Workload.Path, owners: own()})
+			got, err := w.fetch(t.Context(), &line{}, socket{path: agent.Workload.Path, owners: own()})
 			if err != nil || len(got.bundles) != 1 || got.bundles[0].TrustDomain != "funlab.casa" {
 				t.Fatalf("got %+v, %v, want funlab.casa's bundle", got.bundles, err)
 			}
