@@ -29,6 +29,7 @@ type Limit[T any] struct {
 
 	mu     sync.Mutex
 	flight chan struct{} // closed at the end of the reading under way; nil between readings
+	begun  time.Time     // when that reading began
 	last   outcome[T]
 	rested time.Time // when the next reading may begin
 }
@@ -48,7 +49,7 @@ func New[T any](timeout time.Duration, read func(context.Context) (T, error)) *L
 // read only in part where the error isn't nil. After that it begins one, or joins
 // the one under way. A caller whose ctx ends before that reading does gets the last
 // one once more if it was a success, so that a source slower than a scrape still
-// shows; else the error of ctx.
+// shows; else, and where that reading is past its own timeout, the error of ctx.
 func (l *Limit[T]) Read(ctx context.Context) (T, error) {
 	l.mu.Lock()
 	if l.flight == nil && time.Now().Before(l.rested) {
@@ -56,10 +57,10 @@ func (l *Limit[T]) Read(ctx context.Context) (T, error) {
 		return l.last.value, l.last.err
 	}
 	if l.flight == nil {
-		l.flight = make(chan struct{})
+		l.flight, l.begun = make(chan struct{}), time.Now()
 		go l.fly(context.WithoutCancel(ctx), l.flight)
 	}
-	flight, earlier, begun := l.flight, l.last, !l.rested.IsZero()
+	flight, since, earlier, read := l.flight, l.begun, l.last, !l.rested.IsZero()
 	l.mu.Unlock()
 
 	select {
@@ -68,7 +69,9 @@ func (l *Limit[T]) Read(ctx context.Context) (T, error) {
 		defer l.mu.Unlock()
 		return l.last.value, l.last.err
 	case <-ctx.Done():
-		if begun && earlier.err == nil {
+		// A reading that isn't back by its own timeout hangs in a call that nobody can
+		// end, and what was read before it gets old.
+		if hangs := time.Since(since) > l.timeout; read && earlier.err == nil && !hangs {
 			return earlier.value, nil
 		}
 		var nothing T

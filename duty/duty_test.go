@@ -152,6 +152,36 @@ func TestOutlivesTheScrape(t *testing.T) {
 	})
 }
 
+// What was read before a call that nobody can end gets old.
+func TestHangingReadingIsNotCoveredUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs, reads := make(chan struct{}), 0
+		limit := New(time.Minute, func(context.Context) (int, error) {
+			if reads++; reads > 1 {
+				<-hangs
+			}
+			return reads, nil
+		})
+		scrape := func() (int, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			return limit.Read(ctx)
+		}
+		if got, err := scrape(); got != 1 || err != nil {
+			t.Errorf("first scrape: got %d, %v, want 1, nil", got, err)
+		}
+		if got, err := scrape(); got != 1 || err != nil {
+			t.Errorf("while the next is under way: got %d, %v, want the last success", got, err)
+		}
+		time.Sleep(time.Minute)
+		if got, err := scrape(); got != 0 || failure.Of(err) != failure.Timeout {
+			t.Errorf("past its timeout: got %d, %v, want 0 and a timeout", got, err)
+		}
+		close(hangs)
+		synctest.Wait()
+	})
+}
+
 func TestFailureIsNotCoveredUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := source{takes: time.Second}

@@ -85,7 +85,7 @@ func agentOf(id string, j agentJSON, wrong []string) (Agent, error) {
 		MeasuredBootPolicy: holds(j.HasMBPolicy),
 	}
 	agent.Mode = modeOf(agent.State, j.IP, j.Port)
-	agent.Verdict = verdictOf(j.Status, agent.Mode, agent.State)
+	agent.Verdict = verdictOf(j.Status, agent.Mode, agent.State, &odd)
 	if j.IP != nil && j.Port != nil {
 		agent.Address = net.JoinHostPort(bounded(*j.IP, "ip", &odd), strconv.Itoa(*j.Port))
 	}

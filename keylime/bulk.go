@@ -73,15 +73,21 @@ func decodeBulk(body io.Reader, verifier string) (bulk, error) {
 }
 
 // eachResult calls visit for every member of the object "results" in a document of
-// Keylime's form, with the decoder placed before the member's value.
+// Keylime's form, with the decoder placed before the member's value. Without that
+// object it isn't one: an empty list is there, too.
 func eachResult(source *allowance, visit func(key string, decoder *json.Decoder) error) error {
 	decoder := json.NewDecoder(source)
+	there := false
 	err := eachMember(decoder, func(key string) error {
 		if key != "results" {
 			return decoder.Decode(new(json.RawMessage))
 		}
+		there = true
 		return eachMember(decoder, func(key string) error { return visit(key, decoder) })
 	})
+	if err == nil && !there {
+		return failure.Errorf(failure.Malformed, "the answer has no results")
+	}
 	return source.explain(err)
 }
 

@@ -144,6 +144,8 @@ func TestDecodeBulk(t *testing.T) {
 		{"several wrong types", `{"results": {"a": {"operational_state": "3", "ip": 4, "hash_alg": []}}}`, "a", `agent "a": operational_state, hash_alg, ip of the wrong type`},
 		{"wrong type under a key in other letters", `{"results": {"a": {"Operational_State": "3"}}}`, "a", `agent "a": the whole of the wrong type`},
 		{"many mistakes", `{"results": {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}}`, "a|b|c|d|e", "and 2 more"},
+		{"another API's answer", `{}`, "none at all", "has no results"},
+		{"a verdict of another kind", `{"results": {"a": {"attestation_status": "` + long + `"}}}`, "a", "attestation_status out of range"},
 		{"results are a list", `{"results": []}`, "none at all", "isn't JSON of Keylime's form"},
 		{"broken", `{"results": {"a": {}, oops}}`, "none at all", "isn't JSON of Keylime's form"},
 		{"cut", `{"results": {"a": {}`, "none at all", "isn't JSON of Keylime's form"},

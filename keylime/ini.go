@@ -39,8 +39,7 @@ func (p *iniParser) line(line, where string) error {
 	case bare == "", bare[0] == '#', bare[0] == ';':
 		return nil
 	case p.key != "" && indent > p.indent:
-		p.goOn(bare)
-		return nil
+		return p.goOn(bare)
 	case bare[0] == '[':
 		name, _, closed := strings.Cut(bare[1:], "]")
 		if !closed {
@@ -68,12 +67,20 @@ func (p *iniParser) line(line, where string) error {
 	return nil
 }
 
-func (p *iniParser) goOn(more string) {
-	if p.wanted(p.key) {
-		begun := p.found[p.key]
-		begun.text += "\n" + more
-		p.found[p.key] = begun
+// maxValue bounds a value, which each of its lines makes anew.
+const maxValue = 16 << 10
+
+func (p *iniParser) goOn(more string) error {
+	if !p.wanted(p.key) {
+		return nil
 	}
+	begun := p.found[p.key]
+	if len(begun.text)+len(more) > maxValue {
+		return fmt.Errorf("a value longer than %d bytes", maxValue)
+	}
+	begun.text += "\n" + more
+	p.found[p.key] = begun
+	return nil
 }
 
 func (p *iniParser) wanted(key string) bool {

@@ -1,6 +1,7 @@
 package keylime
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -53,25 +54,24 @@ func (l *LocalAgent) Read(ctx context.Context) (LocalAgentReading, error) {
 	if err != nil && (l.Address == "" || !errors.Is(err, ErrAbsent)) {
 		return LocalAgentReading{}, err
 	}
+	configured := err == nil
+	if !configured {
+		settings = AgentSettings{TLS: true}
+	}
 	reading := LocalAgentReading{}
-	if err == nil {
-		reading.ID, err = l.id(ctx, settings.UUID)
-	} else {
-		settings, err = AgentSettings{TLS: true}, nil
+	var silent, unknown error
+	if l.Address != "" || !settings.Pushes {
+		reading.Address = cmp.Or(l.Address, settings.Address)
+		reading.Certificate, silent = probe(ctx, reading.Address, settings.TLS)
+		reading.Up = silent == nil
 	}
-	if l.Address == "" && settings.Pushes {
-		return reading, err
+	if configured {
+		reading.ID, unknown = l.id(ctx, settings.UUID)
 	}
-	reading.Address = settings.Address
-	if l.Address != "" {
-		reading.Address = l.Address
+	if silent != nil {
+		silent = fmt.Errorf("agent %s: %w", reading.Address, silent)
 	}
-	certificate, probeErr := probe(ctx, reading.Address, settings.TLS)
-	if probeErr != nil {
-		return reading, errors.Join(fmt.Errorf("agent %s: %w", reading.Address, probeErr), err)
-	}
-	reading.Up, reading.Certificate = true, certificate
-	return reading, err
+	return reading, errors.Join(silent, unknown)
 }
 
 // id finds out the agent's id: the configured one, the one made from the EK where
@@ -102,8 +102,15 @@ func (l *LocalAgent) id(ctx context.Context, uuid string) (string, error) {
 
 // probe asks for a sign of life: a certificate, or an answer to GET /version from an
 // agent without TLS.
+//
+// It comes before the id, which a TPM or a SPIRE agent that hangs can keep back for as
+// long as there is time, and takes half of that time at the most.
 func probe(ctx context.Context, address string, encrypted bool) (*certs.Certificate, error) {
-	ctx, cancel := context.WithTimeout(ctx, patienceForAgent)
+	patience := patienceForAgent
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {

@@ -167,6 +167,19 @@ func TestLocalAgentID(t *testing.T) {
 	}
 }
 
+// An agent is up, whatever keeps its id back.
+func TestLocalAgentWhoseIDHangs(t *testing.T) {
+	server := startAgent(t, nil)
+	hangs := func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() }
+	agent := LocalAgent{Settings: agentConf(t, server.Address, "uuid = \"generate\"").Agent, SPIFFEID: hangs}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	got, err := agent.Read(ctx)
+	if !got.Up || got.ID != "" || failure.Of(err) != failure.Timeout {
+		t.Errorf("got up %t, %q, %v, want up without an id, and a timeout", got.Up, got.ID, err)
+	}
+}
+
 // TestIDFromEKIsOpenSSLs holds the id to the SHA-256 of what openssl prints of the
 // same key, which is how the agent's own library writes it.
 func TestIDFromEKIsOpenSSLs(t *testing.T) {

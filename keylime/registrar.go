@@ -134,7 +134,7 @@ func (r *Registrar) target(ctx context.Context) (url.URL, error) {
 	if r.options.URL != "" {
 		return parseURL(r.options.URL)
 	}
-	settings, err := r.options.Settings(ctx)
+	settings, err := ask(ctx, r.options.Settings)
 	if err != nil {
 		return url.URL{}, err
 	}
@@ -254,6 +254,7 @@ func summary(known map[string]registration, limit int) (RegistrarReading, error)
 // can't be kept are an error, for a part of the list would look like the whole.
 func decodeList(body io.Reader) ([]string, error) {
 	var ids []string
+	there := false
 	source := &allowance{source: body, left: maxEntry}
 	err := eachResult(source, func(key string, decoder *json.Decoder) error {
 		if key != "uuids" {
@@ -262,6 +263,7 @@ func decodeList(body io.Reader) ([]string, error) {
 		if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
 			return cmp.Or(err, failure.Errorf(failure.Malformed, "uuids isn't a list"))
 		}
+		there = true
 		for decoder.More() {
 			source.left = maxEntry
 			var id string
@@ -279,5 +281,8 @@ func decodeList(body io.Reader) ([]string, error) {
 		_, err := decoder.Token()
 		return err
 	})
+	if err == nil && !there {
+		return nil, failure.Errorf(failure.Malformed, "the answer has no list of uuids")
+	}
 	return ids, err
 }

@@ -103,6 +103,8 @@ func TestDecodeList(t *testing.T) {
 	}{
 		{"two", `{"code": 200, "results": {"uuids": ["a", "b"]}}`, []string{"a", "b"}, false},
 		{"empty", `{"results": {"uuids": []}}`, nil, false},
+		{"another API's answer", `{}`, nil, true},
+		{"without a list", `{"results": {}}`, nil, true},
 		{"more beside it", `{"results": {"more": {"uuids": ["x"]}, "uuids": ["a"]}, "uuids": ["y"]}`, []string{"a"}, false},
 		{"verifier's form", `{"results": {"uuids": [["a"]]}}`, nil, true},
 		{"not a list", `{"results": {"uuids": "a"}}`, nil, true},

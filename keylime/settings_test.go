@@ -152,6 +152,7 @@ func TestConfigurationErrors(t *testing.T) {
 		{"table", "agent", "[agent.uuid]\n" + secret + " = 1", "agent.conf: uuid is neither text"},
 		{"agent's port", "agent", "[agent]\nport = \"" + secret + "\"", "agent.conf: port isn't a port"},
 		{"truth", "agent", "[agent]\nenable_agent_mtls = \"" + secret + "\"", "agent.conf: enable_agent_mtls isn't true or false"},
+		{"long value", "verifier", "[verifier]\nuuid =\n" + strings.Repeat(" "+secret+"\n", maxConfig/16), "a value longer than 16384 bytes"},
 		{"too long", "agent", strings.Repeat("# "+secret, maxConfig), "more than 1048576"},
 	}
 	for _, tt := range tests {

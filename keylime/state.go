@@ -82,10 +82,15 @@ const (
 )
 
 // verdictOf returns what the verifier said, or derives it as releases from 7.14 on
-// do where an older one said nothing. In push mode only the verifier can know.
-func verdictOf(said *string, mode Mode, state *State) Verdict {
+// do where an older one said nothing. In push mode only the verifier can know. It is
+// empty where the verifier said something else.
+func verdictOf(said *string, mode Mode, state *State, odd *[]string) Verdict {
 	switch {
 	case said != nil:
+		if !slices.Contains([]Verdict{Pass, Fail, Pending, Timeout}, Verdict(*said)) {
+			*odd = append(*odd, "attestation_status")
+			return ""
+		}
 		return Verdict(*said)
 	case mode == Push || state == nil:
 		return Pending

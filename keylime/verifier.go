@@ -132,14 +132,15 @@ func (v *Verifier) settings(ctx context.Context) (VerifierSettings, error) {
 	if v.options.HTTP == nil {
 		return VerifierSettings{}, fmt.Errorf("no HTTP configuration with a client certificate was given: %w", ErrAbsent)
 	}
-	settings, err := v.options.Settings(ctx)
+	settings, err := ask(ctx, v.options.Settings)
 	if v.options.URL != "" {
-		// The URL names the way to the verifier. What the files say of the verifier
-		// itself is welcome where they can be read, and nothing is lost where not.
+		// The URL names the way to the verifier, and the files at least its id.
 		if err != nil {
-			settings = VerifierSettings{ID: defaultVerifierID}
+			settings, err = v.unread(err)
 		}
-		settings.URL, err = parseURL(v.options.URL)
+		if err == nil {
+			settings.URL, err = parseURL(v.options.URL)
+		}
 	} else if err == nil {
 		settings.URL, err = parseURL(settings.URL.String())
 	}
@@ -150,6 +151,32 @@ func (v *Verifier) settings(ctx context.Context) (VerifierSettings, error) {
 		settings.ID = v.options.ID
 	}
 	return settings, nil
+}
+
+// unread are the settings where the files can't be read. A verifier that has no files
+// here, or none that this program may read, has the default id unless it is told; for
+// another trouble, which may be over soon, there is the id of before. By a wrong id a
+// verifier has no agents, and says so as if all were well.
+func (v *Verifier) unread(err error) (VerifierSettings, error) {
+	if id, ok := v.id.Load().(string); ok {
+		return VerifierSettings{ID: id}, nil
+	}
+	if v.options.ID != "" || errors.Is(err, ErrAbsent) || failure.Of(err) == failure.Permission {
+		return VerifierSettings{ID: defaultVerifierID}, nil
+	}
+	return VerifierSettings{}, err
+}
+
+// patienceForSettings is how long it may take to find out which server to ask.
+const patienceForSettings = 5 * time.Second
+
+// ask finds out which server to ask, which is another source's time and none of its
+// own: a reader that hangs must not keep a server unread for twenty times as long.
+func ask[T any](ctx context.Context, settings func(context.Context) (T, error)) (got T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patienceForSettings)
+	defer cancel()
+	duty.Elsewhere(ctx, func() { got, err = settings(ctx) })
+	return got, err
 }
 
 // checkOptions refuses what can't work before anything is read.

@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/common/config"
 
 	"funlab.casa/attestation_exporter/failure"
 	standin "funlab.casa/attestation_exporter/internal/tower/keylime"
@@ -317,6 +320,71 @@ func TestVerifierLimit(t *testing.T) {
 	if got := server.Requests("version"); got != 1 {
 		t.Errorf("requests of three scrapes: got %d, want the one under way", got)
 	}
+}
+
+// By the id of another verifier there are no agents, and no error.
+func TestVerifierWhoseFilesAreInTrouble(t *testing.T) {
+	e := newEstate(t)
+	server := startVerifier(t, e, nil)
+	client := httpConfig(t, t.TempDir(), e.root, e.client)
+	trouble := failure.Errorf(failure.Timeout, "the reader starts")
+	tests := []struct {
+		name  string
+		id    string
+		err   error
+		known bool // the files could be read once
+		want  string
+	}{
+		{"absent", "", ErrAbsent, false, "default"},
+		{"closed", "", failure.Errorf(failure.Permission, "closed"), false, "default"},
+		{"for a moment", "", trouble, true, "mine"},
+		{"from the start", "", trouble, false, ""},
+		{"from the start, and told", "told", trouble, false, "told"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var err error
+			v, made := NewVerifier(VerifierOptions{URL: server.URL(), HTTP: client, ID: tt.id, Settings: func(context.Context) (VerifierSettings, error) {
+				return VerifierSettings{ID: "mine"}, err
+			}})
+			if made != nil {
+				t.Fatal(made)
+			}
+			if tt.known {
+				if _, err := v.readOnce(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err = tt.err
+			got, err := v.readOnce(t.Context())
+			if got.Verifier != tt.want || (err == nil) != (tt.want != "") {
+				t.Errorf("got %q, %v, want %q", got.Verifier, err, tt.want)
+			}
+		})
+	}
+}
+
+// A reader that hangs isn't the verifier's time.
+func TestVerifierWhoseSettingsHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		v, err := NewVerifier(VerifierOptions{HTTP: &config.HTTPClientConfig{}, Settings: func(ctx context.Context) (VerifierSettings, error) {
+			asked++
+			<-ctx.Done()
+			return VerifierSettings{}, ctx.Err()
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := v.Read(t.Context()); failure.Of(err) != failure.Timeout {
+				t.Errorf("got %v, want a timeout", err)
+			}
+		}
+		if asked != 3 {
+			t.Errorf("got %d attempts at three readings, want 3", asked)
+		}
+	})
 }
 
 func TestVerifierNotHere(t *testing.T) {
