@@ -75,7 +75,7 @@ bench-rules: ## One evaluation of all rules at 10 to 10,000 hosts, and a verifie
 	cd rules/engine && GOMEMLIMIT=6GiB go test -v -run TestVerifierFallsUnderAFleet -bench Evaluation -benchtime 2x -timeout 2h . -agents 10000
 
 .PHONY: mutate-rules
-mutate-rules: tools ## Break the rules, and see what promtool's cases don't notice; ten minutes
+mutate-rules: tools ## Break the rules, and see what promtool's cases don't notice; twenty minutes
 	cd rules/engine && nice go run ./mutate -rules ..
 
 .PHONY: check-rules-elsewhere
