@@ -33,7 +33,7 @@ func Join(first, second func(context.Context) (Reading, error)) func(context.Con
 		a, aErr := begunA.wait(ctx, moment)
 		b, bErr := begunB.wait(ctx, moment)
 		joined := Reading{
-			Loads:    slices.SortedStableFunc(slices.Values(slices.Concat(a.Loads, b.Loads)), byKindAndName),
+			Loads:    once(slices.Concat(a.Loads, b.Loads)),
 			Verdicts: slices.Concat(a.Verdicts, b.Verdicts),
 		}
 		switch {
@@ -44,6 +44,21 @@ func Join(first, second func(context.Context) (Reading, error)) func(context.Con
 		}
 		return joined, errors.Join(aErr, bErr)
 	}
+}
+
+// once sorts loads by kind and name, and leaves one of each: the one with a certificate,
+// since both halves may read a file, and one of them may not be allowed to.
+func once(loads []Load) []Load {
+	slices.SortStableFunc(loads, func(a, b Load) int {
+		if c := byKindAndName(a, b); c != 0 || (a.Certificate != nil) == (b.Certificate != nil) {
+			return c
+		}
+		if a.Certificate != nil {
+			return -1
+		}
+		return 1
+	})
+	return slices.CompactFunc(loads, func(a, b Load) bool { return byKindAndName(a, b) == 0 })
 }
 
 // shortened keeps back the last tenth of the time, in which a source that stops when

@@ -125,6 +125,32 @@ func TestJoinPanic(t *testing.T) {
 	}
 }
 
+// A CA file of an endpoint may be one of those that the other half reads, too.
+func TestJoinTellsAFileOnce(t *testing.T) {
+	seen := Load{Kind: KindFile, Name: "/ca.crt", Certificate: &Certificate{Subject: "CN=ca"}}
+	closed := Load{Kind: KindFile, Name: "/ca.crt", Failed: Permission}
+	other := Load{Kind: KindFile, Name: "/b.crt", Failed: Malformed}
+	of := func(loads ...Load) func(context.Context) (Reading, error) {
+		return func(context.Context) (Reading, error) { return Reading{Loads: loads}, nil }
+	}
+	for _, tt := range []struct {
+		name          string
+		first, second []Load
+		want          []Load
+	}{
+		{"broken for both", []Load{closed}, []Load{closed}, []Load{closed}},
+		{"closed for the second", []Load{seen, other}, []Load{closed}, []Load{other, seen}},
+		{"closed for the first", []Load{closed}, []Load{seen}, []Load{seen}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := Join(of(tt.first...), of(tt.second...))(t.Context())
+			if err != nil || !slices.Equal(got.Loads, tt.want) {
+				t.Errorf("got %+v, %v, want %+v", got.Loads, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestJoinAbsent(t *testing.T) {
 	none := func(context.Context) (Reading, error) { return Reading{}, ErrAbsent }
 	file := func(context.Context) (Reading, error) {

@@ -88,11 +88,35 @@ type section struct {
 	} `hcl:"federation"`
 }
 
+// maxConfigNest is how deep brackets may be nested. SPIRE's own files have five at the
+// deepest. The library calls itself for each, until the program has no stack left, which
+// nothing can recover from.
+const maxConfigNest = 100
+
+// nesting is how deep the brackets of a text are nested. Those in strings and comments
+// count, too: it is a limit and no parser.
+func nesting(text []byte) int {
+	depth, deepest := 0, 0
+	for _, c := range text {
+		switch c {
+		case '{', '[', '(':
+			depth++
+		case '}', ']', ')':
+			depth = max(0, depth-1)
+		}
+		deepest = max(deepest, depth)
+	}
+	return deepest
+}
+
 // parseConfig parses a server.conf or agent.conf: HCL 1 or JSON.
 func parseConfig(r io.Reader) (config Config, err error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return Config{}, err
+	}
+	if nesting(text) > maxConfigNest {
+		return Config{}, failure.Errorf(failure.Malformed, "brackets nested deeper than %d", maxConfigNest)
 	}
 	// The library panics on some tokens that it scans and then can't unquote.
 	defer func() {

@@ -98,6 +98,9 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"negative duration", "server { agent_ttl = \"-1h\" }\n", "agent_ttl isn't a duration"},
 		{"another file", "storage \"raft\" { path = \"xyzzy\" }\n", "not the configuration of a SPIRE server or agent"},
 		{"binary", "\x7fELF\x02\x01\x00xyzzy", "line 1: not HCL"},
+		// Either would end the program, or take minutes.
+		{"nested objects", "agent " + strings.Repeat("{xyzzy", 100_000), "brackets nested deeper than 100"},
+		{"nested lists", "agent { a = " + strings.Repeat("[", 100_000), "brackets nested deeper than 100"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -124,6 +127,7 @@ func FuzzParseConfig(f *testing.F) {
 		}
 		f.Add(text)
 	}
+	f.Add([]byte("agent " + strings.Repeat("{a", 1000)))
 	f.Fuzz(func(_ *testing.T, text []byte) {
 		_, _ = parseConfig(bytes.NewReader(text)) // No panic, no endless loop.
 	})

@@ -111,7 +111,8 @@ func (e *Endpoint) Live(ctx context.Context) ([]certs.LiveBundle, error) {
 	}
 	if now := e.now(); !now.Before(e.next) {
 		e.last, e.err = e.fetch(ctx)
-		if !refused(e.err) {
+		// That somebody went away who asked is nothing to tell others for five minutes.
+		if !refused(e.err) && ctx.Err() == nil {
 			e.next = now.Add(endpointRest)
 		}
 	}

@@ -155,6 +155,24 @@ func TestEndpointWeb(t *testing.T) {
 	}
 }
 
+// Whoever asked and went away doesn't leave his own end to those who come after him.
+func TestEndpointGivenUp(t *testing.T) {
+	authority, svid := mintSVID(t, serverID, time.Now().Add(time.Hour))
+	address, _ := newEndpoint(t, svid, showing(authority))
+	endpoint, err := ParseEndpoint("funlab.casa,"+address+","+serverID, anchorsFile(t, authority))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	endpoint.now = func() time.Time { leave(); return time.Now() }
+	if _, err := endpoint.Live(gone); err == nil {
+		t.Error("got no error of a caller who has left, want one")
+	}
+	if live, err := endpoint.Live(t.Context()); err != nil || len(live) != 1 {
+		t.Errorf("got %+v, %v for the next one, want the bundle", live, err)
+	}
+}
+
 func TestEndpointRest(t *testing.T) {
 	authority, svid := mintSVID(t, serverID, time.Now().Add(time.Hour))
 	address, handshakes := newEndpoint(t, svid, showing(authority))

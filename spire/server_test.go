@@ -331,3 +331,19 @@ func BenchmarkServer(b *testing.B) {
 		})
 	}
 }
+
+// What an agent is called is bounded before anything of it is kept.
+func TestRollRefusesLongNames(t *testing.T) {
+	id := func(path string) *serverapi.SPIFFEID { return &serverapi.SPIFFEID{TrustDomain: "funlab.casa", Path: path} }
+	roll := newRoll(time.Now())
+	for _, row := range []*serverapi.Agent{
+		{Id: id("/" + strings.Repeat("a", maxID))},
+		{Id: id("/a"), AttestationType: strings.Repeat("t", maxType+1)},
+		{Id: id("/b"), AttestationType: "keylime"},
+	} {
+		roll.add(row)
+	}
+	if len(roll.seen) != 1 || len(roll.counts) != 1 || roll.bad.count != 2 || failure.Of(roll.bad.first) != failure.Malformed {
+		t.Errorf("got %d seen, %v, %d refused for %v, want one agent and two refused as malformed", len(roll.seen), roll.counts, roll.bad.count, roll.bad.first)
+	}
+}

@@ -82,6 +82,9 @@ func (s *Server) readAgents(ctx context.Context, conn *connection, reading *Serv
 	return failure.Errorf(failure.Malformed, "list agents: more than %d pages", maxPages)
 }
 
+// maxType bounds the name of a way of attestation.
+const maxType = 256
+
 // A roll takes the agents as they come. Rows may change between two pages, so one
 // that comes twice counts once.
 type roll struct {
@@ -98,6 +101,10 @@ func newRoll(at time.Time) *roll {
 
 func (r *roll) add(row *serverapi.Agent) {
 	id := joinID(row.GetId())
+	if len(id) > maxID || len(row.GetAttestationType()) > maxType {
+		r.bad.add(failure.Errorf(failure.Malformed, "an agent's SPIFFE ID has %d bytes and its type %d, at most %d and %d are allowed", len(id), len(row.GetAttestationType()), maxID, maxType))
+		return
+	}
 	if _, twice := r.seen[id]; twice {
 		return
 	}
