@@ -334,7 +334,9 @@ func BenchmarkServer(b *testing.B) {
 
 // What an agent is called is bounded before anything of it is kept.
 func TestRollRefusesLongNames(t *testing.T) {
-	id := func(path string) *serverapi.SPIFFEID { return &serverapi.SPIFFEID{TrustDomain: "funlab.casa", Path: path} }
+	id := func(path string) *serverapi.SPIFFEID {
+		return &serverapi.SPIFFEID{TrustDomain: "funlab.casa", Path: path}
+	}
 	roll := newRoll(time.Now())
 	for _, row := range []*serverapi.Agent{
 		{Id: id("/" + strings.Repeat("a", maxID))},
